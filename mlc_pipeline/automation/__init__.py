@@ -1,0 +1,1 @@
+"""Schedules and sensors of a connection."""

@@ -1,0 +1,4 @@
+"""What a customer configures: the connection file, mapping tables, their validation.
+
+What must not come in: network, database, Dagster.
+"""

@@ -1,0 +1,4 @@
+"""Our tables: definitions, migrations, loading.
+
+What must not come in: business rules, HTTP, Dagster.
+"""
