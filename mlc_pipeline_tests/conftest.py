@@ -1,0 +1,57 @@
+"""What every test may use: a real PostgreSQL, migrated, one database a test process."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from mlc_pipeline import database as db
+from mlc_pipeline.staging.tables import metadata
+
+
+@pytest.fixture(scope="session")
+def database_address(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """URL of an empty database of this test process on an embedded server."""
+    shared = tmp_path_factory.getbasetemp()
+    if os.environ.get("PYTEST_XDIST_WORKER"):
+        shared = shared.parent  # all workers use one server
+    base = db.database_url({"MLC_HOME": str(shared)})
+    name = f"tests_{os.environ.get('PYTEST_XDIST_WORKER', 'alone')}"
+    admin = sa.create_engine(base, isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.execute(sa.text(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)"))
+        connection.execute(sa.text(f"CREATE DATABASE {name}"))
+    admin.dispose()
+    return sa.make_url(base).set(database=name).render_as_string(hide_password=False)
+
+
+@pytest.fixture(scope="session")
+def engine(database_address: str) -> Iterator[sa.Engine]:
+    """Engine on the migrated database; tables keep what tests of this process wrote."""
+    engine = db.connect(database_address)
+    db.migrate(engine)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def database(engine: sa.Engine) -> sa.Engine:
+    """The same engine with every table emptied first."""
+    names = ", ".join(f'"{t.schema}"."{t.name}"' for t in metadata.sorted_tables)
+    with engine.begin() as connection:
+        connection.execute(sa.text(f"TRUNCATE {names}"))
+    return engine
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """Folder of the published data packs."""
+    given = os.environ.get("MLC_REAL_DATA")
+    folder = Path(given) if given else Path(__file__).parents[2] / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip(f"no data packs at {folder}; set MLC_REAL_DATA to their folder")
+    return folder
