@@ -15,8 +15,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-Kind = Literal["key", "text", "date", "value", "price", "quantity", "rate", "percent", "integer"]
-"""What a column holds. `key` is text that is never trimmed of zeros; the five number kinds
+Kind = Literal[
+    "key", "text", "date", "value", "price", "quantity", "rate", "percent", "integer"
+]
+"""What a column holds. `key` is text that is never trimmed of zeros; the six number kinds
 are `Decimal` with the scale of `SCALES`; `date` is a `datetime.date` without a zone."""
 
 SCALES: dict[str, tuple[int, int]] = {
@@ -87,7 +89,8 @@ class Entity:
             ValueError: a logical name that the entity does not have.
         """
         known = {column.name for column in self.columns}
-        unknown = sorted(({*(columns or {}), *(key or ())} | {date_column or self.key[0]}) - known)
+        named = {*(columns or {}), *(key or ()), date_column or self.key[0]}
+        unknown = sorted(named - known)
         if unknown:
             raise ValueError(
                 f"{self.name}: unknown column name(s) {', '.join(unknown)}; "
