@@ -164,7 +164,7 @@ _REASONS = (
     Reason(
         "locked_period",
         Verdict.HELD,
-        "The document is dated on or before Cin7's lock date.",
+        "The document is dated before the lock date set in Cin7.",
         "Move the lock date in Cin7, or agree with finance to leave it out.",
     ),
     Reason(

@@ -1,0 +1,583 @@
+"""AP invoices, credits and stray postings: the wanted document with its accounts.
+
+The GL distribution of an invoice becomes the accounts of its lines and charges; whatever
+the lines say, charges make each account and cost centre come out at its postings, to the
+cent. Nothing is planned as a write whose postings, accounts or supplier are in doubt.
+
+What must not come in: SQL, HTTP.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+from mlc_pipeline.sync.content import Charge, CreditContent, InvoiceContent, ProductLine
+from mlc_pipeline.sync.lines import ProductQuantity, charge, product_line
+from mlc_pipeline.sync.money import CENT, ZERO, allocate, rounded, to_base
+from mlc_pipeline.sync.orders import STOCKED, header, receipt_key
+from mlc_pipeline.sync.plan import Hold, Known, PlanContext, Planned, judge, planned
+from mlc_pipeline.sync.rows import InvoiceRow, MatchRow, OrderLineRow, PostingRow, ReceiptRow
+from mlc_pipeline.sync.vocabulary import REASONS, Kind, Stage, Verdict
+
+Content = InvoiceContent | CreditContent
+
+POSTING_TYPES: dict[str | None, str] = {
+    None: "document",
+    "I": "document",
+    "C": "document",
+    "D": "document",
+    "A": "adjustment",
+    "P": "payment",
+    "V": "revaluation",
+}
+"""What each SYSPRO AP journal type becomes: part of the document of its invoice, or the
+reason why it is held or excluded. A type that is not here is held as an adjustment."""
+
+_CARRIES_COST_CENTRE = ("charge_reference", "header_attribute")
+
+
+def is_distribution(posting: PostingRow) -> bool:
+    """Tell whether a posting belongs to the distribution of its invoice's document."""
+    return POSTING_TYPES.get(posting.posting_type, "adjustment") == "document"
+
+
+def invoice_key(supplier: str, invoice: str) -> str:
+    """Return the source key of an invoice; the number is unique only within a supplier."""
+    return f"{supplier}|{invoice}"
+
+
+@dataclass(frozen=True)
+class InvoiceParts:
+    """An invoice with everything that hangs on it.
+
+    Attributes:
+        invoice: the ApInvoice row.
+        postings: its distribution postings.
+        matches: its receipt matches.
+        receipts: the receipt lines that the matches name.
+        order_lines: the lines of the orders of those receipts, by (order, line).
+        referenced_order: the order that `reference` names, when the policy links by it.
+        credited: source key of the invoice that a credit names.
+    """
+
+    invoice: InvoiceRow
+    postings: Sequence[PostingRow] = ()
+    matches: Sequence[MatchRow] = ()
+    receipts: Sequence[ReceiptRow] = ()
+    order_lines: Mapping[tuple[str, Decimal], OrderLineRow] = field(default_factory=dict)
+    referenced_order: str | None = None
+    credited: str | None = None
+
+
+@dataclass(frozen=True)
+class _Share:
+    """A part of the distribution, in document currency."""
+
+    account: str
+    cost_centre: str | None
+    amount: Decimal
+    text: str
+
+
+@dataclass(frozen=True)
+class _Distribution:
+    shares: tuple[_Share, ...]
+    tax: Decimal
+    tax_account: str | None
+
+
+def plan_invoice(
+    parts: InvoiceParts,
+    context: PlanContext,
+    *,
+    suppliers: Mapping[str, Planned],
+    orders: Mapping[str, Planned],
+    terms_of: Mapping[str, str | None],
+) -> Planned:
+    """Plan one AP invoice or credit.
+
+    Args:
+        parts: the invoice and what hangs on it.
+        context: settings, mappings, references, ledger.
+        suppliers: the planned suppliers by SYSPRO code.
+        orders: the planned purchase orders by number.
+        terms_of: SYSPRO terms code of each supplier.
+    """
+    invoice = parts.invoice
+    key = invoice_key(invoice.supplier, invoice.invoice)
+    is_credit_note = invoice.value < 0 and parts.credited is not None
+    kind = Kind.CREDIT_NOTE if is_credit_note else Kind.INVOICE
+    known = context.known.get((kind, key))
+
+    def build() -> tuple[Verdict, Content, list[Any]]:
+        _check_identity(invoice, context, suppliers)
+        _check_complete(parts, context)
+        distribution = _distribution(parts, context)
+        if is_credit_note:
+            content: Content = _credit(parts, context, distribution)
+        else:
+            content = _invoice(parts, context, distribution, orders, terms_of)
+        return judge(known, content, may_update=_may_update_invoice(context))
+
+    return planned(
+        Planned(
+            kind,
+            key,
+            Verdict.HELD,
+            invoice.value,
+            currency=invoice.currency or context.connection.syspro.local_currency,
+            supplier=invoice.supplier,
+            home=invoice.invoice_date,
+            stage=Stage.INVOICE,
+        ),
+        build,
+    )
+
+
+def _may_update_invoice(context: PlanContext) -> Any:
+    policy = context.connection.policies.on_change_after_posting
+    return lambda known, _changed: policy == "update" and known.status == "DRAFT"
+
+
+def _date_of(invoice: InvoiceRow) -> date:
+    if invoice.invoice_date is None:
+        raise Hold("undated", f"invoice {invoice.invoice} of {invoice.supplier} has no date")
+    return invoice.invoice_date
+
+
+def _check_identity(
+    invoice: InvoiceRow, context: PlanContext, suppliers: Mapping[str, Planned]
+) -> None:
+    dated = _date_of(invoice)
+    if dated < context.connection.start_date:
+        raise Hold(
+            "before_start",
+            f"dated {dated}, the connection starts on {context.connection.start_date}",
+        )
+    supplier = suppliers.get(invoice.supplier)
+    if supplier is None:
+        raise Hold("supplier_unknown", f"supplier {invoice.supplier} is not in ApSupplier")
+    if supplier.verdict is Verdict.HELD:
+        raise Hold("supplier_held", f"supplier {invoice.supplier}: {supplier.reason}")
+    context.guard_period(dated)
+
+
+def _check_complete(parts: InvoiceParts, context: PlanContext) -> None:
+    """Hold back an invoice whose postings do not add up to it.
+
+    Local invoices must agree to the cent; a foreign one may differ by the rounding of its
+    postings' conversion, a cent each.
+    """
+    invoice = parts.invoice
+    postings = [p for p in parts.postings if _role(p, context) != "payable"]
+    if not postings and invoice.value == 0:
+        raise Hold("empty", f"invoice {invoice.invoice} has no value and no postings")
+    local = context.currency(invoice.currency) == context.references.base_currency
+    expected = (
+        invoice.value
+        if local
+        else to_base(invoice.value, invoice.exchange_rate, invoice.mul_div)
+    )
+    posted = sum((p.amount for p in postings), ZERO)
+    tolerance = ZERO if local else CENT * max(len(postings), 1)
+    if abs(posted - expected) > tolerance or not postings:
+        raise Hold(
+            "postings_incomplete",
+            f"the invoice is {expected:.2f}, {len(postings)} posting(s) make {posted:.2f}",
+        )
+
+
+def _role(posting: PostingRow, context: PlanContext) -> str:
+    """Return expense, tax or payable; an unmapped code counts as expense until mapped."""
+    try:
+        mapped = context.mappings.accounts.lookup(posting.gl_code)
+    except ValueError:
+        return "expense"
+    return mapped.role if mapped else "expense"
+
+
+def _distribution(parts: InvoiceParts, context: PlanContext) -> _Distribution:
+    """Map the postings to accounts and cost centres, in document currency.
+
+    Raises:
+        Hold: naming every posting that has no usable account, with its amount.
+    """
+    postings = [p for p in parts.postings if p.amount and _role(p, context) != "payable"]
+    mapped = _mapped_postings(postings, context)
+    amounts = _in_document_currency(parts.invoice, [p.amount for p in postings], context)
+    carries = context.connection.policies.cost_centre in _CARRIES_COST_CENTRE
+    shares, tax, tax_account = [], ZERO, None
+    for posting, target, amount in zip(postings, mapped, amounts, strict=True):
+        if target.role == "tax":
+            tax, tax_account = tax + amount, target.cin7_account
+            continue
+        centre = context.cost_centre(posting.gl_code) if carries else None
+        text = posting.reference or context.gl_names.get(posting.gl_code) or posting.gl_code
+        shares.append(_Share(target.cin7_account, centre, amount, text))
+    return _Distribution(tuple(shares), tax, tax_account)
+
+
+def _mapped_postings(postings: Sequence[PostingRow], context: PlanContext) -> list[Any]:
+    mapped, problems = [], {}
+    for posting in postings:
+        try:
+            mapped.append(context.account(posting.gl_code))
+        except Hold as hold:
+            problems.setdefault((hold.reason.code, hold.detail), []).append(posting.amount)
+    if problems:
+        (code, _), _amounts = next(iter(problems.items()))
+        raise Hold(
+            code,
+            "; ".join(f"{d}: {sum(a, ZERO):.2f}" for (_, d), a in problems.items()),
+        )
+    return mapped
+
+
+def _in_document_currency(
+    invoice: InvoiceRow, amounts: Sequence[Decimal], context: PlanContext
+) -> list[Decimal]:
+    if context.currency(invoice.currency) == context.references.base_currency:
+        return list(amounts)
+    return allocate(invoice.value, amounts)
+
+
+def _tax_rule_name(
+    parts: InvoiceParts, context: PlanContext, distribution: _Distribution
+) -> str:
+    rule = context.tax_rule(parts.invoice.tax_code, taxed=distribution.tax != 0)
+    if distribution.tax_account is not None and distribution.tax_account != rule.account:
+        raise Hold(
+            "tax_account_differs",
+            f"the tax posting is mapped to {distribution.tax_account}, tax rule "
+            f"{rule.name!r} books to {rule.account}",
+        )
+    return rule.name
+
+
+def _invoice(
+    parts: InvoiceParts,
+    context: PlanContext,
+    distribution: _Distribution,
+    orders: Mapping[str, Planned],
+    terms_of: Mapping[str, str | None],
+) -> InvoiceContent:
+    invoice = parts.invoice
+    if invoice.value < 0 and context.connection.policies.unnamed_credit == "hold":
+        raise Hold("unnamed_credit", f"credit {invoice.invoice} over {invoice.value:.2f}")
+    rule = _tax_rule_name(parts, context, distribution)
+    order = _order_of(parts, context)
+    if order is not None:
+        _check_order(order, orders, context)
+    lines, charges = _lines_and_charges(parts, context, distribution, rule, order)
+    lines, charges = _with_tax(lines, charges, distribution.tax)
+    marker = context.marker("AP", invoice.supplier, invoice.invoice)
+    dated = _date_of(invoice)
+    return InvoiceContent(
+        marker=marker,
+        supplier=invoice.supplier,
+        number=invoice.invoice,
+        purchase_order=order,
+        header=None if order else _own_header(parts, context, marker, charges, terms_of),
+        receipts=_stocked_receipts(parts, order) if order and lines else (),
+        invoice_date=dated,
+        due_date=invoice.due_date or dated,
+        lines=lines,
+        charges=charges,
+    )
+
+
+def _stocked_receipts(parts: InvoiceParts, order: str) -> tuple[str, ...]:
+    """Return the receipts that Cin7 must have before the invoice."""
+    matched = {m.grn for m in parts.matches}
+    stocked = {
+        r.grn
+        for r in parts.receipts
+        if (line := parts.order_lines.get((r.purchase_order or "", r.line))) is not None
+        and line.line_type == STOCKED
+    }
+    return tuple(sorted(receipt_key(order, grn) for grn in matched & stocked))
+
+
+def _own_header(
+    parts: InvoiceParts,
+    context: PlanContext,
+    marker: str,
+    charges: Iterable[Charge],
+    terms_of: Mapping[str, str | None],
+) -> Any:
+    invoice = parts.invoice
+    attributes = {}
+    if context.connection.policies.cost_centre == "header_attribute":
+        centres = sorted({c.cost_centre for c in charges if c.cost_centre})
+        attributes["2"] = "; ".join(centres)[:256]
+    return header(
+        context,
+        marker=marker,
+        supplier=invoice.supplier,
+        terms_code=terms_of.get(invoice.supplier),
+        currency=context.currency(invoice.currency),
+        rate=invoice.exchange_rate,
+        mul_div=invoice.mul_div,
+        service_only=True,
+        approach="INVOICE",
+        note=f"SYSPRO invoice {invoice.invoice} of {invoice.invoice_date}",
+        attributes=attributes,
+    )
+
+
+def _order_of(parts: InvoiceParts, context: PlanContext) -> str | None:
+    """Return the one purchase order that the invoice belongs to, by the policy's link."""
+    policy = context.connection.policies.po_link
+    if policy == "invoice_reference":
+        return parts.referenced_order
+    if policy == "none" or not parts.matches:
+        return None
+    shown = {r.grn for r in parts.receipts}
+    absent = sorted({m.grn for m in parts.matches} - shown)
+    if absent:
+        raise Hold("match_unclear", f"GRN {', '.join(absent)} is not in SYSPRO's receipts")
+    orders = sorted({r.purchase_order for r in parts.receipts if r.purchase_order})
+    if len(orders) > 1:
+        raise Hold("several_orders", f"receipts of orders {', '.join(orders)}")
+    return orders[0] if orders else None
+
+
+def _check_order(order: str, orders: Mapping[str, Planned], context: PlanContext) -> None:
+    known = context.known.get((Kind.PURCHASE_ORDER, order))
+    if known is not None and known.state == "done":
+        if known.status == "DRAFT":
+            raise Hold("order_is_draft", f"purchase order {order} is a draft in Cin7")
+        return
+    plan = orders.get(order)
+    if plan is None:
+        raise Hold("order_missing", f"purchase order {order} is not staged")
+    if plan.verdict in (Verdict.HELD, Verdict.EXCLUDED):
+        raise Hold("order_held", f"purchase order {order}: {plan.reason_code}: {plan.reason}")
+    if not context.connection.policies.authorise_orders:
+        raise Hold("order_is_draft", f"purchase order {order} will be a draft in Cin7")
+
+
+def _lines_and_charges(
+    parts: InvoiceParts,
+    context: PlanContext,
+    distribution: _Distribution,
+    rule: str,
+    order: str | None,
+) -> tuple[tuple[ProductLine, ...], tuple[Charge, ...]]:
+    items = _matched_products(parts, context, distribution) if order else []
+    if not items:
+        return (), tuple(
+            charge(
+                s.text, s.amount, tax_rule=rule, account=s.account, cost_centre=s.cost_centre
+            )
+            for s in distribution.shares
+        )
+    decimals = context.connection.cin7.line_total_decimals
+    lines = [product_line(i, tax_rule=rule, tax=ZERO, decimals=decimals)[0] for i in items]
+    return tuple(lines), tuple(_remaining(distribution, lines, rule))
+
+
+def _matched_products(
+    parts: InvoiceParts, context: PlanContext, distribution: _Distribution
+) -> list[ProductQuantity]:
+    """Return quantity and value of each stocked product that the invoice is matched to."""
+    by_entry = {(r.grn, r.journal, r.journal_entry): r for r in parts.receipts}
+    by_grn: dict[str, list[ReceiptRow]] = {}
+    for receipt in parts.receipts:
+        by_grn.setdefault(receipt.grn, []).append(receipt)
+    values = _in_document_scale(parts, context)
+    buckets = {(s.account, s.cost_centre): ZERO for s in distribution.shares}
+    for share in distribution.shares:
+        buckets[(share.account, share.cost_centre)] += share.amount
+    if not buckets:
+        return []
+    items: dict[str, ProductQuantity] = {}
+    for match, value in zip(parts.matches, values, strict=True):
+        receipt = by_entry.get((match.grn, match.journal, match.entry_number))
+        if receipt is None and len(by_grn[match.grn]) == 1:
+            receipt = by_grn[match.grn][0]
+        if receipt is None:
+            raise Hold("match_unclear", f"GRN {match.grn}: which of its lines is matched?")
+        line = parts.order_lines.get((receipt.purchase_order or "", receipt.line))
+        sku = receipt.stock_code or ""
+        if line is None or line.line_type != STOCKED or not match.matched_quantity:
+            continue  # its value stays in the charges
+        if sku not in items:
+            account, centre = _bucket_of(receipt, buckets, context)
+            name = context.references.products.get(sku) or line.description or sku
+            items[sku] = ProductQuantity(sku, name, account=account, cost_centre=centre)
+        items[sku].quantity += match.matched_quantity
+        items[sku].value += value
+    return list(items.values())
+
+
+def _in_document_scale(parts: InvoiceParts, context: PlanContext) -> list[Decimal]:
+    """Return the matched values in document currency."""
+    invoice, values = parts.invoice, [m.matched_value for m in parts.matches]
+    if context.currency(invoice.currency) == context.references.base_currency:
+        return values
+    rate = invoice.exchange_rate or Decimal(1)
+    return [rounded(v * rate if invoice.mul_div == "D" else v / rate) for v in values]
+
+
+def _bucket_of(
+    receipt: ReceiptRow,
+    buckets: Mapping[tuple[str, str | None], Decimal],
+    context: PlanContext,
+) -> tuple[str, str | None]:
+    """Return the account and cost centre that a receipt line is booked on.
+
+    Its own GL code's when the invoice posts there, else the largest of the invoice's.
+    """
+    if receipt.gl_code:
+        try:
+            account = context.account(receipt.gl_code).cin7_account
+            own = (account, context.cost_centre(receipt.gl_code))
+        except Hold:
+            own = None
+        if own in buckets:
+            return own
+    return max(buckets, key=lambda bucket: (buckets[bucket], bucket[0]))
+
+
+def _remaining(
+    distribution: _Distribution, lines: Sequence[ProductLine], rule: str
+) -> Iterable[Charge]:
+    """Yield the charges that bring each account and cost centre to its postings."""
+    left: dict[tuple[str, str | None], Decimal] = {}
+    texts: dict[tuple[str, str | None], str] = {}
+    for share in distribution.shares:
+        bucket = (share.account, share.cost_centre)
+        left[bucket] = left.get(bucket, ZERO) + share.amount
+        texts.setdefault(bucket, share.text)
+    for line in lines:
+        bucket = (line.account or "", line.cost_centre)
+        left[bucket] -= line.total
+        texts[bucket] = "Difference to the goods received"
+    for bucket, amount in left.items():
+        if amount:
+            account, centre = bucket
+            yield charge(
+                texts[bucket], amount, tax_rule=rule, account=account, cost_centre=centre
+            )
+
+
+def _with_tax(
+    lines: Sequence[ProductLine], charges: Sequence[Charge], tax: Decimal
+) -> tuple[tuple[ProductLine, ...], tuple[Charge, ...]]:
+    """Spread the invoice's tax over its lines and charges, exactly."""
+    parts = allocate(tax, [item.total for item in (*lines, *charges)])
+    taxed = [
+        item.model_copy(update={"tax": share})
+        for item, share in zip((*lines, *charges), parts, strict=True)
+    ]
+    return (
+        tuple(item for item in taxed if isinstance(item, ProductLine)),
+        tuple(item for item in taxed if isinstance(item, Charge)),
+    )
+
+
+def _credit(
+    parts: InvoiceParts, context: PlanContext, distribution: _Distribution
+) -> CreditContent:
+    """Return the credit note on the invoice that is named; amounts positive."""
+    invoice, credited = parts.invoice, parts.credited or ""
+    known = context.known.get((Kind.INVOICE, credited))
+    if known is not None and known.state == "done" and known.status == "DRAFT":
+        raise Hold("credited_invoice_missing", f"invoice {credited} is a draft in Cin7")
+    if any(share.amount > 0 for share in distribution.shares):
+        raise Hold("credit_too_large", f"credit {invoice.invoice} has a positive posting")
+    rule = _tax_rule_name(parts, context, distribution)
+    charges = [
+        charge(s.text, -s.amount, tax_rule=rule, account=s.account, cost_centre=s.cost_centre)
+        for s in distribution.shares
+    ]
+    _, taxed = _with_tax((), charges, -distribution.tax)
+    return CreditContent(
+        marker=context.marker("AP", invoice.supplier, invoice.invoice),
+        supplier=invoice.supplier,
+        number=invoice.invoice,
+        credited_invoice=credited,
+        credit_date=_date_of(invoice),
+        charges=taxed,
+    )
+
+
+def plan_stray_postings(postings: Iterable[PostingRow], context: PlanContext) -> list[Planned]:
+    """Plan postings that are not part of an invoice's document.
+
+    Distribution postings whose invoice is not there wait, one row per invoice; every other
+    journal type gets the verdict that `POSTING_TYPES` declares, one row per posting.
+    """
+    waiting: dict[str, list[PostingRow]] = {}
+    result = []
+    for posting in postings:
+        if is_distribution(posting):
+            key = invoice_key(posting.supplier, posting.invoice)
+            waiting.setdefault(key, []).append(posting)
+            continue
+        reason = REASONS[POSTING_TYPES.get(posting.posting_type, "adjustment")]
+        result.append(
+            _stray(f"posting {posting.key}", [posting], reason.code, context, posting.key)
+        )
+    for key, group in waiting.items():
+        detail = f"{len(group)} posting(s) of invoice {group[0].invoice}"
+        result.append(_stray(detail, group, "invoice_missing", context, key))
+    return result
+
+
+def _stray(
+    detail: str, postings: list[PostingRow], code: str, context: PlanContext, key: str
+) -> Planned:
+    reason = REASONS[code]
+    return Planned(
+        Kind.POSTING,
+        key,
+        reason.verdict,
+        sum((p.amount for p in postings), ZERO),
+        currency=context.connection.syspro.local_currency,
+        supplier=postings[0].supplier,
+        home=postings[0].post_date,
+        reason_code=code,
+        reason=f"{detail} of supplier {postings[0].supplier}, type "
+        f"{postings[0].posting_type or 'blank'}",
+    )
+
+
+def plan_vanished(
+    known: Iterable[tuple[Kind, str, Decimal, str | None, Any]],
+) -> list[Planned]:
+    """Plan documents that are in Cin7 and that SYSPRO does not show any more: held.
+
+    Args:
+        known: kind, source key, amount, currency and date of each, from the ledger.
+    """
+    return [
+        Planned(
+            kind,
+            key,
+            Verdict.HELD,
+            amount,
+            currency=currency,
+            home=home,
+            reason_code="vanished_in_syspro",
+            reason=f"{kind.replace('_', ' ')} {key} was sent and is gone from SYSPRO",
+        )
+        for kind, key, amount, currency, home in known
+    ]
+
+
+__all__ = [
+    "POSTING_TYPES",
+    "InvoiceParts",
+    "Known",
+    "invoice_key",
+    "is_distribution",
+    "plan_invoice",
+    "plan_stray_postings",
+    "plan_vanished",
+]
