@@ -93,6 +93,7 @@ rejected_rows = sa.Table(
     sa.Column("connection", sa.Text, primary_key=True),
     sa.Column("entity", sa.Text, primary_key=True),
     sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("partition", sa.Date, nullable=True),
     sa.Column("reason", sa.Text, nullable=False),
     sa.Column("row", JSONB, nullable=False),
     sa.Column("run_id", sa.Text, nullable=False),

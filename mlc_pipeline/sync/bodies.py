@@ -24,7 +24,7 @@ from mlc_pipeline.sync.content import (
 )
 from mlc_pipeline.sync.money import ZERO
 
-NEW_TASK = "00000000-0000-0000-0000-000000000000"
+NEW_TASK = wire.NEW_TASK
 """The task id that asks Cin7 for a new invoicing-and-receiving group."""
 
 
@@ -210,7 +210,7 @@ def order_of(content: OrderContent, purchase_id: str, *, authorise: bool) -> wir
 def stock_post(
     content: ReceiptContent, purchase_id: str, task_id: str | None
 ) -> wire.StockPost:
-    """Return the body of a receipt; without a task Cin7 opens a new group for it."""
+    """Return the body of a receipt on a group of the purchase, or on a new one."""
     return wire.StockPost(
         purchase_id=purchase_id,
         task_id=task_id,

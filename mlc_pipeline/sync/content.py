@@ -126,7 +126,8 @@ class OrderContent(_Content):
     @property
     def total(self) -> Decimal:
         """Total before tax, supplier currency."""
-        return sum((line.total for line in (*self.lines, *self.charges)), Decimal(0))
+        lines: tuple[ProductLine | Charge, ...] = (*self.lines, *self.charges)
+        return sum((line.total for line in lines), Decimal(0))
 
 
 class ReceiptLine(_Content):
@@ -166,7 +167,8 @@ class InvoiceContent(_Content):
     @property
     def total(self) -> Decimal:
         """Total with tax, supplier currency."""
-        return sum((i.total + i.tax for i in (*self.lines, *self.charges)), Decimal(0))
+        lines: tuple[ProductLine | Charge, ...] = (*self.lines, *self.charges)
+        return sum((line.total + line.tax for line in lines), Decimal(0))
 
 
 class CreditContent(_Content):

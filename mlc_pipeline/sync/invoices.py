@@ -15,6 +15,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
+from mlc_pipeline.connection.mappings import MappedAccount
 from mlc_pipeline.sync.content import Charge, CreditContent, InvoiceContent, ProductLine
 from mlc_pipeline.sync.lines import ProductQuantity, charge, product_line
 from mlc_pipeline.sync.money import CENT, ZERO, allocate, rounded, to_base
@@ -193,10 +194,7 @@ def _check_complete(parts: InvoiceParts, context: PlanContext) -> None:
 
 def _role(posting: PostingRow, context: PlanContext) -> str:
     """Return expense, tax or payable; an unmapped code counts as expense until mapped."""
-    try:
-        mapped = context.mappings.accounts.lookup(posting.gl_code)
-    except ValueError:
-        return "expense"
+    mapped = context.mappings.accounts.lookup(posting.gl_code)
     return mapped.role if mapped else "expense"
 
 
@@ -221,8 +219,11 @@ def _distribution(parts: InvoiceParts, context: PlanContext) -> _Distribution:
     return _Distribution(tuple(shares), tax, tax_account)
 
 
-def _mapped_postings(postings: Sequence[PostingRow], context: PlanContext) -> list[Any]:
-    mapped, problems = [], {}
+def _mapped_postings(
+    postings: Sequence[PostingRow], context: PlanContext
+) -> list[MappedAccount]:
+    mapped: list[MappedAccount] = []
+    problems: dict[tuple[str, str], list[Decimal]] = {}
     for posting in postings:
         try:
             mapped.append(context.account(posting.gl_code))
@@ -397,11 +398,13 @@ def _matched_products(
         return []
     items: dict[str, ProductQuantity] = {}
     for match, value in zip(parts.matches, values, strict=True):
-        receipt = by_entry.get((match.grn, match.journal, match.entry_number))
-        if receipt is None and len(by_grn[match.grn]) == 1:
-            receipt = by_grn[match.grn][0]
-        if receipt is None:
+        candidates = by_grn.get(match.grn, [])
+        if len(candidates) > 1:
+            entry = by_entry.get((match.grn, match.journal, match.entry_number))
+            candidates = [entry] if entry else []
+        if not candidates:
             raise Hold("match_unclear", f"GRN {match.grn}: which of its lines is matched?")
+        receipt = candidates[0]
         line = parts.order_lines.get((receipt.purchase_order or "", receipt.line))
         sku = receipt.stock_code or ""
         if line is None or line.line_type != STOCKED or not match.matched_quantity:
@@ -434,11 +437,8 @@ def _bucket_of(
     Its own GL code's when the invoice posts there, else the largest of the invoice's.
     """
     if receipt.gl_code:
-        try:
-            account = context.account(receipt.gl_code).cin7_account
-            own = (account, context.cost_centre(receipt.gl_code))
-        except Hold:
-            own = None
+        mapped = context.mappings.accounts.lookup(receipt.gl_code)
+        own = (mapped.cin7_account if mapped else "", context.cost_centre(receipt.gl_code))
         if own in buckets:
             return own
     return max(buckets, key=lambda bucket: (buckets[bucket], bucket[0]))
@@ -470,10 +470,11 @@ def _with_tax(
     lines: Sequence[ProductLine], charges: Sequence[Charge], tax: Decimal
 ) -> tuple[tuple[ProductLine, ...], tuple[Charge, ...]]:
     """Spread the invoice's tax over its lines and charges, exactly."""
-    parts = allocate(tax, [item.total for item in (*lines, *charges)])
+    items: tuple[ProductLine | Charge, ...] = (*lines, *charges)
+    shares = allocate(tax, [item.total for item in items])
     taxed = [
         item.model_copy(update={"tax": share})
-        for item, share in zip((*lines, *charges), parts, strict=True)
+        for item, share in zip(items, shares, strict=True)
     ]
     return (
         tuple(item for item in taxed if isinstance(item, ProductLine)),

@@ -177,7 +177,7 @@ class Ledger:
                 )
                 .on_conflict_do_nothing()
             )
-            return connection.execute(
+            written = connection.execute(
                 writes.insert()
                 .values(
                     connection=self._connection,
@@ -190,7 +190,8 @@ class Ledger:
                     run_id=self._run_id,
                 )
                 .returning(writes.c.id)
-            ).scalar_one()
+            )
+            return int(written.scalar_one())
 
     def close(
         self,

@@ -7,15 +7,18 @@ stand in their own modules and use this one.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
+from mlc_pipeline.connection.errors import GlCodeError
 from mlc_pipeline.connection.mappings import AccountMapping, CodeMapping, MappedAccount
 from mlc_pipeline.connection.model import Connection
 from mlc_pipeline.sync.content import _Content
 from mlc_pipeline.sync.vocabulary import REASONS, Kind, Verdict
+
+C = TypeVar("C", bound=_Content)
 
 
 class Hold(Exception):  # noqa: N818 - not an error: a verdict on its way up
@@ -173,12 +176,9 @@ class PlanContext:
         """Return the mapped Cin7 account of a GL code, checked to be active there.
 
         Raises:
-            Hold: gl_code_shape, unmapped_account, account_unusable.
+            Hold: unmapped_account, account_unusable.
         """
-        try:
-            mapped = self.mappings.accounts.lookup(gl_code)
-        except ValueError as error:
-            raise Hold("gl_code_shape", str(error)) from error
+        mapped = self.mappings.accounts.lookup(gl_code)
         if mapped is None:
             name = self.gl_names.get(gl_code)
             shown = f"{gl_code} ({name})" if name else gl_code
@@ -200,7 +200,10 @@ class PlanContext:
 
     def cost_centre(self, gl_code: str) -> str | None:
         """Return the cost centre of a GL code as Cin7 should show it, if it has one."""
-        _account, cost_centre = self.connection.syspro.gl_code.split(gl_code)
+        try:
+            _account, cost_centre = self.connection.syspro.gl_code.split(gl_code)
+        except GlCodeError:
+            return None  # a balance sheet account, mapped as a whole
         if cost_centre is None:
             return None
         return self.mappings.cost_centres.lookup(cost_centre) or cost_centre
@@ -247,8 +250,8 @@ def differences(
         if isinstance(old, Mapping) and isinstance(new, Mapping):
             found += differences(old, new, f"{here}.")
         elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
-            pairs = ({str(i): item for i, item in enumerate(side)} for side in (old, new))
-            found += differences(*pairs, f"{here}.") if old != new else []
+            numbered = [{str(i): item for i, item in enumerate(side)} for side in (old, new)]
+            found += differences(numbered[0], numbered[1], f"{here}.")
         elif old != new:
             found.append({"field": here, "before": old, "after": new})
     return found
@@ -263,8 +266,6 @@ def planned(
         describe: the document with everything known before planning.
         build: returns verdict, content and the list of differences to what is in Cin7.
     """
-    from dataclasses import replace
-
     try:
         verdict, content, difference = build()
     except Hold as hold:
@@ -280,8 +281,8 @@ def planned(
 
 
 def judge(
-    known: Known | None, content: _Content, *, may_update: Callable[[Known, list[Any]], bool]
-) -> tuple[Verdict, _Content, list[Any]]:
+    known: Known | None, content: C, *, may_update: Callable[[Known, list[Any]], bool]
+) -> tuple[Verdict, C, list[Any]]:
     """Return the verdict on a wanted content against what the ledger knows.
 
     Args:

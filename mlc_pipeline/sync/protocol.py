@@ -23,7 +23,6 @@ from mlc_pipeline.sync.ledger import DocumentRef, Ledger, OpenWrite
 from mlc_pipeline.sync.plan import Hold
 from mlc_pipeline.sync.target import Answer
 
-
 _PARENT_IDS = ("TaskID", "PurchaseID")  # answers do not repeat them beside the lines
 
 

@@ -165,7 +165,9 @@ class Push:
             "create_product",
             body,
             lambda: self._cin7.create_product(body),
-            lambda _write: _only(self._cin7.products_with(sku), f"products {sku}"),
+            lambda _write: _only(
+                [p for p in self._cin7.products() if p.get("SKU") == sku], f"products {sku}"
+            ),
             lambda answer: {"cin7_id": answer["ID"], "state": "done"},
         )
         self._protocol.run(ref, step)
@@ -324,7 +326,7 @@ class Push:
         step = Step(
             "post_receipt",
             body,
-            lambda: _group_like(self._cin7.post_stock(body), wire),
+            lambda: self._cin7.post_stock(body),
             find,
             record,
         )
@@ -332,7 +334,7 @@ class Push:
         outcome = Outcome.ADOPTED if written.was_found else Outcome.CREATED
         return Pushed(outcome, purchase_id, order.cin7_number)
 
-    def _receipt_task(self, order: Document) -> str | None:
+    def _receipt_task(self, order: Document) -> str:
         """Return the group for a receipt: an invoiced one, the first one, or a new one.
 
         A group takes a product once, so each receipt has a group of its own.
@@ -342,7 +344,9 @@ class Push:
         for kind, task in tasks:
             if kind == Kind.INVOICE and task not in received:
                 return task
-        return order.task_id if order.task_id not in received else None
+        if order.task_id is None or order.task_id in received:
+            return bodies.NEW_TASK
+        return order.task_id
 
     # --- invoices ------------------------------------------------------------------
 
@@ -426,10 +430,6 @@ class Push:
             ]
             return _only(ours, f"invoices {content.number} on purchase {purchase_id}")
 
-        def send() -> Answer:
-            answer = self._cin7.post_invoice(body)
-            return _entry(answer.get("Invoices"), task_id, "InvoiceNumber", content.number)
-
         def record(answer: Answer) -> dict[str, Any]:
             return {
                 "cin7_id": purchase_id,
@@ -439,7 +439,7 @@ class Push:
                 **_done(content),
             }
 
-        step = Step("post_invoice", body, send, find, record)
+        step = Step("post_invoice", body, lambda: self._cin7.post_invoice(body), find, record)
         return self._protocol.run(wanted.ref, step).was_found
 
     def _credit_note(self, wanted: Wanted) -> Pushed:
@@ -461,12 +461,6 @@ class Push:
             ours = [n for n in notes if n.get("CreditNoteNumber") == content.number]
             return _only(ours, f"credit notes {content.number} on purchase {purchase_id}")
 
-        def send() -> Answer:
-            answer = self._cin7.post_credit_note(body)
-            return _entry(
-                answer.get("CreditNotes"), bodies.NEW_TASK, "CreditNoteNumber", content.number
-            )
-
         def record(answer: Answer) -> dict[str, Any]:
             return {
                 "cin7_id": purchase_id,
@@ -476,7 +470,9 @@ class Push:
                 **_done(content),
             }
 
-        step = Step("post_credit_note", body, send, find, record)
+        step = Step(
+            "post_credit_note", body, lambda: self._cin7.post_credit_note(body), find, record
+        )
         written = self._protocol.run(wanted.ref, step)
         outcome = Outcome.ADOPTED if written.was_found else Outcome.CREATED
         return Pushed(outcome, purchase_id, invoice.cin7_number)
@@ -557,26 +553,3 @@ def _received(group: Mapping[str, Any]) -> list[tuple[str, Any, str]]:
         (str(i.get("SKU")), i.get("Quantity"), str(i.get("Date"))[:10])
         for i in group.get("Lines") or []
     )
-
-
-def _group_like(answer: Answer, wire: Mapping[str, Any]) -> Answer:
-    """Return the group of a stock answer that holds what was sent."""
-    groups = answer.get("StockReceiving") or []
-    wanted = wire.get("TaskID")
-    for group in reversed(groups):
-        if (wanted and group.get("TaskID") == wanted) or (
-            not wanted and _received(group) == _received(wire)
-        ):
-            return group  # type: ignore[no-any-return]
-    return {}
-
-
-def _entry(entries: Any, task_id: str, name: str, number: str) -> Answer:
-    """Return the invoice or credit note of an answer: by its task, else by its number."""
-    for entry in entries or []:
-        if entry.get("TaskID") == task_id:
-            return entry  # type: ignore[no-any-return]
-    for entry in reversed(entries or []):
-        if entry.get(name) == number:
-            return entry  # type: ignore[no-any-return]
-    return {}

@@ -5,7 +5,7 @@ What must not come in: an implementation. The client of `cin7` fits it as it is.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -21,7 +21,7 @@ class Cin7(Protocol):
     def supplier(self, supplier_id: str, /) -> Answer:
         """Read a supplier."""
 
-    def suppliers_named(self, name: str, /) -> list[Answer]:
+    def suppliers_named(self, name: str, /) -> Sequence[Answer]:
         """Read the suppliers of exactly that name."""
 
     def create_supplier(self, body: wire.SupplierPost, /) -> Answer:
@@ -33,8 +33,8 @@ class Cin7(Protocol):
     def create_product(self, body: wire.ProductPost, /) -> Answer:
         """Create a product."""
 
-    def products_with(self, sku: str, /) -> list[Answer]:
-        """Read the products of exactly that SKU."""
+    def products(self) -> Sequence[Answer]:
+        """Read all products."""
 
     def purchase(self, purchase_id: str, /) -> Answer:
         """Read a purchase with its order, receipts, invoices and credit notes."""
@@ -52,13 +52,13 @@ class Cin7(Protocol):
         """Set the lines of an order."""
 
     def post_stock(self, body: wire.StockPost, /) -> Answer:
-        """Add a receipt."""
+        """Add a receipt; returns its group."""
 
     def post_invoice(self, body: wire.InvoicePost, /) -> Answer:
-        """Set an invoice."""
+        """Set an invoice; returns it."""
 
     def post_credit_note(self, body: wire.CreditNotePost, /) -> Answer:
-        """Add a credit note."""
+        """Add a credit note; returns it."""
 
     def void_purchase(self, purchase_id: str, /) -> Answer:
         """Void a purchase; final."""

@@ -89,12 +89,6 @@ _REASONS = (
         "Map the tax GL code to the tax rule's account, or choose another tax rule.",
     ),
     Reason(
-        "gl_code_shape",
-        Verdict.HELD,
-        "The GL code does not have the sections that the connection expects.",
-        "Check syspro.gl_code (separator, sections) in connection.yaml.",
-    ),
-    Reason(
         "supplier_unknown",
         Verdict.HELD,
         "The document names a supplier that SYSPRO's supplier table does not have.",

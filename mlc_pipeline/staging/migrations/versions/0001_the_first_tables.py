@@ -884,6 +884,7 @@ def upgrade() -> None:
         sa.Column("connection", sa.Text(), nullable=False),
         sa.Column("entity", sa.Text(), nullable=False),
         sa.Column("key", sa.Text(), nullable=False),
+        sa.Column("partition", sa.Date(), nullable=True),
         sa.Column("reason", sa.Text(), nullable=False),
         sa.Column("row", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
         sa.Column("run_id", sa.Text(), nullable=False),

@@ -1,0 +1,258 @@
+"""Extraction: SYSPRO rows read by day or by key into the staged tables.
+
+Dated entities are read by their date column. What belongs to a considered document and is
+dated elsewhere (its order, its late posting, the receipt it is matched to) is then read by
+its key, so that a run never plans on half a document.
+
+What must not come in: verdicts, Dagster, how a reader reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+import sqlalchemy as sa
+
+from mlc_pipeline.staging.load import Loaded, Stamp, load_pages, note_rejected
+from mlc_pipeline.staging.tables import SYSPRO
+from mlc_pipeline.syspro.entities import Entity
+from mlc_pipeline.syspro.reader import DateRange, Everything, Keys, Missing, Reader, Where
+
+VALUE_COLUMNS = {"invoices": "value", "postings": "amount", "receipts": "value"}
+"""The money column of each entity that has one."""
+
+_IN = 5000
+
+
+@dataclass(frozen=True)
+class Extraction:
+    """What one run extracts with: its reader, the entities as the customer has them.
+
+    `absent` names the optional entities that this customer does not have.
+    """
+
+    engine: sa.Engine
+    reader: Reader
+    entities: Mapping[str, Entity]
+    stamp: Stamp
+    absent: frozenset[str] = field(default_factory=frozenset)
+
+    def dated(self, name: str, first: date, last: date) -> Loaded:
+        """Read the rows of an entity whose date is from first to last, both included."""
+        entity, table = self.entities[name], SYSPRO[name]
+        return self._load(
+            name,
+            DateRange(_date_column(entity), first, last),
+            table.c.partition.between(first, last),
+            (first, last),
+        )
+
+    def undated(self, name: str) -> Loaded:
+        """Read the rows of an entity that have no date, so that none is overlooked."""
+        entity, table = self.entities[name], SYSPRO[name]
+        return self._load(
+            name, Missing(_date_column(entity)), table.c.partition.is_(None), (None, None)
+        )
+
+    def snapshot(self, name: str) -> Loaded:
+        """Read a whole entity that has no dates to filter by."""
+        return self._load(name, Everything(), sa.true(), (None, None))
+
+    def by_key(
+        self, name: str, columns: tuple[str, ...], keys: Iterable[tuple[Any, ...]]
+    ) -> tuple[int, Loaded]:
+        """Read rows of an entity by key; return how many keys were wanted, and the load."""
+        wanted = sorted(set(keys))
+        if not wanted or name in self.absent:
+            return 0, Loaded()
+        table = SYSPRO[name]
+        target = sa.tuple_(*[table.c[column] for column in columns])
+        loaded = self._load(name, Keys(columns, wanted), target.in_(wanted), (None, None))
+        return len(wanted), loaded
+
+    def _load(
+        self,
+        name: str,
+        where: Where,
+        replaced: sa.ColumnElement[bool],
+        window: tuple[date | None, date | None],
+    ) -> Loaded:
+        if name in self.absent:
+            return Loaded()
+        entity = self.entities[name]
+        before = len(self.reader.rejected)
+        loaded = load_pages(
+            self.engine,
+            SYSPRO[name],
+            self.stamp,
+            self.reader.read(entity, where),
+            date_column=entity.date_column,
+            replaced=lambda: replaced,
+            value_column=VALUE_COLUMNS.get(name),
+        )
+        rejected = [
+            {
+                "key": bad.key,
+                "reason": bad.message,
+                "row": dict(bad.row),
+                "partition": window[0],
+            }
+            for bad in self.reader.rejected[before:]
+        ]
+        note_rejected(self.engine, self.stamp, name, rejected, window)
+        return loaded
+
+
+def _date_column(entity: Entity) -> str:
+    if entity.date_column is None:
+        raise ValueError(f"{entity.name} has no date column; read it as a snapshot")
+    return entity.date_column
+
+
+def order_lines(extraction: Extraction, first: date, last: date) -> Loaded:
+    """Read the lines of the orders dated in the window."""
+    orders = SYSPRO["purchase_orders"]
+    query = sa.select(orders.c.purchase_order).where(
+        orders.c.connection == extraction.stamp.connection,
+        sa.or_(orders.c.partition.between(first, last), orders.c.partition.is_(None)),
+    )
+    with extraction.engine.connect() as connection:
+        keys = [(row.purchase_order,) for row in connection.execute(query)]
+    return extraction.by_key("purchase_order_lines", ("purchase_order",), keys)[1]
+
+
+@dataclass
+class Counterparts:
+    """How many rows were wanted and found by key, per entity."""
+
+    wanted: dict[str, int] = field(default_factory=dict)
+    found: dict[str, int] = field(default_factory=dict)
+
+    def add(self, entity: str, wanted: int, found: int) -> None:
+        """Count a reading."""
+        self.wanted[entity] = self.wanted.get(entity, 0) + wanted
+        self.found[entity] = self.found.get(entity, 0) + found
+
+
+class CounterpartReader:
+    """Reads by key what the documents of a window need and what is dated elsewhere."""
+
+    def __init__(self, extraction: Extraction, first: date, last: date, po_link: str) -> None:
+        """Take the extraction, the window and how invoices find their orders."""
+        self._extraction = extraction
+        self._first, self._last = first, last
+        self._po_link = po_link
+        self.counts = Counterparts()
+
+    def read(self) -> Counterparts:
+        """Read everything that is missing; each reading may make the next one necessary."""
+        self._invoices()
+        invoices = self._considered_invoices()
+        keys = [(row.supplier, row.invoice) for row in invoices]
+        self._by_key("receipt_matches", ("supplier", "invoice"), keys)
+        self._by_key("postings", ("supplier", "invoice"), self._incomplete(invoices))
+        self._by_key("invoices", ("supplier", "invoice"), self._credited(invoices))
+        self._by_key("receipts", ("supplier", "grn"), self._matched_receipts(keys))
+        orders = self._orders(invoices, keys)
+        self._by_key("purchase_orders", ("purchase_order",), orders)
+        self._by_key("purchase_order_lines", ("purchase_order",), orders)
+        return self.counts
+
+    def _by_key(
+        self, entity: str, columns: tuple[str, ...], keys: Iterable[tuple[Any, ...]]
+    ) -> None:
+        wanted, loaded = self._extraction.by_key(entity, columns, keys)
+        self.counts.add(entity, wanted, loaded.rows)
+
+    def _select(self, query: sa.Select[Any]) -> list[Any]:
+        with self._extraction.engine.connect() as connection:
+            return list(connection.execute(query))
+
+    def _ours(self, table: sa.Table) -> sa.ColumnElement[bool]:
+        return table.c.connection == self._extraction.stamp.connection
+
+    def _dated(self, table: sa.Table) -> sa.ColumnElement[bool]:
+        return sa.and_(self._ours(table), table.c.partition.between(self._first, self._last))
+
+    def _moved(self) -> list[tuple[str, str]]:
+        keys: set[tuple[str, str]] = set()
+        for name in ("postings", "receipt_matches"):
+            table = SYSPRO[name]
+            query = sa.select(table.c.supplier, table.c.invoice).where(self._dated(table))
+            keys |= {(row.supplier, row.invoice) for row in self._select(query.distinct())}
+        return sorted(keys)
+
+    def _invoices(self) -> None:
+        table = SYSPRO["invoices"]
+        dated = self._select(
+            sa.select(table.c.supplier, table.c.invoice).where(self._dated(table))
+        )
+        here = {(row.supplier, row.invoice) for row in dated}
+        keys = [key for key in self._moved() if key not in here]
+        self._by_key("invoices", ("supplier", "invoice"), keys)
+
+    def _considered_invoices(self) -> list[Any]:
+        table = SYSPRO["invoices"]
+        columns = [table.c[n] for n in ("supplier", "invoice", "value", "reference", "mul_div")]
+        found = self._select(sa.select(*columns).where(self._dated(table)))
+        moved = self._moved()
+        target = sa.tuple_(table.c.supplier, table.c.invoice)
+        elsewhere = sa.not_(table.c.partition.between(self._first, self._last))
+        for start in range(0, len(moved), _IN):
+            chunk = moved[start : start + _IN]
+            found += self._select(
+                sa.select(*columns).where(self._ours(table), elsewhere, target.in_(chunk))
+            )
+        return found
+
+    def _incomplete(self, invoices: list[Any]) -> list[tuple[str, str]]:
+        """Return the invoices whose staged postings do not add up to them."""
+        table = SYSPRO["postings"]
+        query = (
+            sa.select(table.c.supplier, table.c.invoice, sa.func.sum(table.c.amount).label("s"))
+            .where(self._ours(table))
+            .group_by(table.c.supplier, table.c.invoice)
+        )
+        posted = {(row.supplier, row.invoice): row.s for row in self._select(query)}
+        return [
+            (row.supplier, row.invoice)
+            for row in invoices
+            if posted.get((row.supplier, row.invoice), Decimal(0)) != row.value
+        ]
+
+    def _credited(self, invoices: list[Any]) -> list[tuple[str, str]]:
+        """Return the invoices that credits name in their reference."""
+        return [(r.supplier, r.reference) for r in invoices if r.value < 0 and r.reference]
+
+    def _matched_receipts(self, invoices: list[tuple[str, str]]) -> list[tuple[str, str]]:
+        matches, receipts = SYSPRO["receipt_matches"], SYSPRO["receipts"]
+        target = sa.tuple_(matches.c.supplier, matches.c.invoice)
+        wanted: set[tuple[str, str]] = set()
+        for start in range(0, len(invoices), _IN):
+            query = sa.select(matches.c.supplier, matches.c.grn).where(
+                self._ours(matches), target.in_(invoices[start : start + _IN])
+            )
+            wanted |= {(row.supplier, row.grn) for row in self._select(query)}
+        dated = sa.select(receipts.c.supplier, receipts.c.grn).where(self._dated(receipts))
+        return sorted(wanted - {(row.supplier, row.grn) for row in self._select(dated)})
+
+    def _orders(self, invoices: list[Any], keys: list[tuple[str, str]]) -> list[tuple[str]]:
+        receipts, orders = SYSPRO["receipts"], SYSPRO["purchase_orders"]
+        received = sa.select(receipts.c.purchase_order).where(self._dated(receipts))
+        wanted = {row.purchase_order for row in self._select(received.distinct())}
+        grns = self._matched_receipts(keys)
+        target = sa.tuple_(receipts.c.supplier, receipts.c.grn)
+        for start in range(0, len(grns), _IN):
+            query = sa.select(receipts.c.purchase_order).where(
+                self._ours(receipts), target.in_(grns[start : start + _IN])
+            )
+            wanted |= {row.purchase_order for row in self._select(query.distinct())}
+        if self._po_link == "invoice_reference":
+            wanted |= {row.reference for row in invoices}
+        dated = sa.select(orders.c.purchase_order).where(self._dated(orders))
+        here = {row.purchase_order for row in self._select(dated)}
+        return [(order,) for order in sorted(w for w in wanted if w) if order not in here]

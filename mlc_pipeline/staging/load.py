@@ -1,0 +1,185 @@
+"""Loading: pages of rows into staged tables, one transaction a load.
+
+A load replaces: rows of its days (or keys) that were not delivered again are gone from
+SYSPRO and leave the staged table too.
+
+What must not come in: rules of the sync, HTTP.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+
+from mlc_pipeline.staging.tables import rejected_rows
+
+_BATCH = 1000
+
+
+@dataclass
+class Loaded:
+    """What a load did: rows written, rows removed, money per day where the table has it."""
+
+    rows: int = 0
+    removed: int = 0
+    rows_by_day: dict[date | None, int] = field(default_factory=dict)
+    value_by_day: dict[date | None, Decimal] = field(default_factory=dict)
+
+    def add(self, row: Mapping[str, Any], value_column: str | None) -> None:
+        """Count a row."""
+        day = row.get("partition")
+        self.rows += 1
+        self.rows_by_day[day] = self.rows_by_day.get(day, 0) + 1
+        if value_column is not None:
+            value = row.get(value_column) or Decimal(0)
+            self.value_by_day[day] = self.value_by_day.get(day, Decimal(0)) + value
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """Whose rows they are and which run wrote them."""
+
+    connection: str
+    run_id: str
+
+
+def upsert(
+    connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]
+) -> None:
+    """Insert rows, replacing those with the same primary key."""
+    if not rows:
+        return
+    statement = insert(table)
+    changed: dict[str, Any] = {
+        column.name: statement.excluded[column.name]
+        for column in table.columns
+        if not column.primary_key
+    }
+    if "extracted_at" in changed:
+        changed["extracted_at"] = sa.func.now()
+    statement = statement.on_conflict_do_update(constraint=table.primary_key, set_=changed)
+    for start in range(0, len(rows), _BATCH):
+        connection.execute(statement, list(rows[start : start + _BATCH]))
+
+
+def load_pages(
+    engine: sa.Engine,
+    table: sa.Table,
+    stamp: Stamp,
+    pages: Iterable[list[dict[str, Any]]],
+    *,
+    date_column: str | None,
+    replaced: Callable[[], sa.ColumnElement[bool]],
+    value_column: str | None = None,
+) -> Loaded:
+    """Load pages as they come and remove what they replace.
+
+    Args:
+        engine: our database.
+        table: a staged table of the `syspro` schema.
+        stamp: connection and run.
+        pages: rows keyed by the table's column names.
+        date_column: the column that is the home partition; None for none.
+        replaced: condition of the rows that this load stands for.
+        value_column: amount to add up per day.
+    """
+    loaded = Loaded()
+    with engine.begin() as connection:
+        for page in pages:
+            rows = [_stamped(row, stamp, date_column) for row in page]
+            upsert(connection, table, rows)
+            for row in rows:
+                loaded.add(row, value_column)
+        loaded.removed = connection.execute(
+            table.delete().where(
+                table.c.connection == stamp.connection,
+                table.c.run_id != stamp.run_id,
+                replaced(),
+            )
+        ).rowcount
+    return loaded
+
+
+def _stamped(row: Mapping[str, Any], stamp: Stamp, date_column: str | None) -> dict[str, Any]:
+    return {
+        **row,
+        "connection": stamp.connection,
+        "run_id": stamp.run_id,
+        "partition": row.get(date_column) if date_column else None,
+    }
+
+
+def replace_table(
+    engine: sa.Engine, table: sa.Table, stamp: Stamp, rows: Iterable[Mapping[str, Any]]
+) -> int:
+    """Replace a connection's rows of a snapshot table; return how many there are now."""
+    stamped = [{**row, "connection": stamp.connection, "run_id": stamp.run_id} for row in rows]
+    with engine.begin() as connection:
+        connection.execute(table.delete().where(table.c.connection == stamp.connection))
+        for start in range(0, len(stamped), _BATCH):
+            connection.execute(table.insert(), stamped[start : start + _BATCH])
+    return len(stamped)
+
+
+def replace_days(
+    engine: sa.Engine,
+    table: sa.Table,
+    stamp: Stamp,
+    first: date,
+    last: date,
+    rows: Iterable[Mapping[str, Any]],
+) -> None:
+    """Replace a connection's rows of some partitions of a plan, push or tie-out table."""
+    stamped = [{**row, "connection": stamp.connection, "run_id": stamp.run_id} for row in rows]
+    with engine.begin() as connection:
+        connection.execute(
+            table.delete().where(
+                table.c.connection == stamp.connection,
+                table.c.partition.between(first, last),
+            )
+        )
+        for start in range(0, len(stamped), _BATCH):
+            connection.execute(table.insert(), stamped[start : start + _BATCH])
+
+
+def note_rejected(
+    engine: sa.Engine,
+    stamp: Stamp,
+    entity: str,
+    rejected: Iterable[Mapping[str, Any]],
+    window: tuple[date | None, date | None],
+) -> int:
+    """Keep rows that could not be staged, whole; those of an earlier reading go.
+
+    Args:
+        engine: our database.
+        stamp: connection and run.
+        entity: logical entity.
+        rejected: `key`, `reason`, `row` (JSON values) and `partition` of each.
+        window: first and last day that were read; None, None for a snapshot.
+    """
+    rows = [
+        {**row, "entity": entity, "connection": stamp.connection, "run_id": stamp.run_id}
+        for row in rejected
+    ]
+    table, (first, last) = rejected_rows, window
+    read_again = (
+        table.c.partition.is_(None) if first is None else table.c.partition.between(first, last)
+    )
+    with engine.begin() as connection:
+        connection.execute(
+            table.delete().where(
+                table.c.connection == stamp.connection,
+                table.c.entity == entity,
+                table.c.run_id != stamp.run_id,
+                read_again,
+            )
+        )
+        upsert(connection, table, rows)
+    return len(rows)
