@@ -9,6 +9,7 @@ What must not come in: verdicts, Dagster, how a reader reads.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
@@ -98,7 +99,7 @@ class Extraction:
             {
                 "key": bad.key,
                 "reason": bad.message,
-                "row": dict(bad.row),
+                "row": json.loads(bad.raw),
                 "partition": window[0],
             }
             for bad in self.reader.rejected[before:]

@@ -269,6 +269,7 @@ tie_out = sa.Table(
     sa.Column(
         "cin7", MONEY, nullable=False, comment="the same documents as Cin7 answered them"
     ),
+    sa.Column("rounding", MONEY, nullable=False, comment="cents of converting currencies"),
     sa.Column("documents", sa.Integer, nullable=False),
     sa.Column("run_id", sa.Text, nullable=False),
     sa.Column("compared_at", _TIME, nullable=False, server_default=sa.func.now()),

@@ -74,10 +74,14 @@ class Ledger:
     """The ledger of one connection, as one run writes it."""
 
     def __init__(self, engine: sa.Engine, connection: str, run_id: str) -> None:
-        """Open the ledger; every row written carries the run's id."""
+        """Open the ledger; every row written carries the run's id.
+
+        `writes_made` counts the calls that this run intended.
+        """
         self._engine = engine
         self._connection = connection
         self._run_id = run_id
+        self.writes_made = 0
 
     def _row(self, kind: str, source_key: str) -> sa.ColumnElement[bool]:
         return sa.and_(
@@ -191,7 +195,9 @@ class Ledger:
                 )
                 .returning(writes.c.id)
             )
-            return int(written.scalar_one())
+            write_id = int(written.scalar_one())
+        self.writes_made += 1
+        return write_id
 
     def close(
         self,
@@ -255,8 +261,8 @@ class Ledger:
                 )
             )
 
-    def sent_in(
-        self, kinds: Iterable[Kind], days: Iterable[date]
+    def sent_between(
+        self, kinds: Iterable[Kind], first: date, last: date
     ) -> list[tuple[Kind, str, Decimal, str | None, date]]:
         """Return the finished documents of some days: kind, key, amount, currency, date."""
         query = sa.select(
@@ -268,7 +274,7 @@ class Ledger:
         ).where(
             documents.c.connection == self._connection,
             documents.c.kind.in_(list(kinds)),
-            documents.c.home.in_(list(days)),
+            documents.c.home.between(first, last),
             documents.c.state == "done",
         )
         with self._engine.connect() as connection:

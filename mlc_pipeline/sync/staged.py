@@ -81,6 +81,14 @@ def invoices_moved(window: Window) -> sa.Select[tuple[str, str, date]]:
     return sa.select(both.c.supplier, both.c.invoice, both.c.partition)
 
 
+def orders_dated(window: Window) -> sa.Select[tuple[str, date]]:
+    """Select (purchase_order, day) of orders dated in the window."""
+    table = _t("purchase_orders")
+    return sa.select(table.c.purchase_order, table.c.partition).where(
+        _in(window, "purchase_orders")
+    )
+
+
 def considered_invoices(
     connection: sa.Connection, window: Window
 ) -> dict[tuple[str, str], date]:
@@ -119,7 +127,7 @@ def considered_orders(
     Orders dated in it, orders received in it, and orders of the receipts that the
     considered invoices are matched to.
     """
-    orders, receipts = _t("purchase_orders"), _t("receipts")
+    receipts = _t("receipts")
     found: dict[str, date] = {}
     received = sa.select(receipts.c.purchase_order, receipts.c.partition).where(
         _in(window, "receipts"), receipts.c.purchase_order.is_not(None)
@@ -129,10 +137,7 @@ def considered_orders(
     for receipt in receipts_matched(connection, window, matches):
         if receipt.purchase_order:
             found.setdefault(receipt.purchase_order, window.clamp([receipt.receipt_date]))
-    dated = sa.select(orders.c.purchase_order, orders.c.partition).where(
-        _in(window, "purchase_orders")
-    )
-    for order, day in connection.execute(dated):
+    for order, day in connection.execute(orders_dated(window)):
         found[order] = day
     return found
 

@@ -1003,6 +1003,12 @@ def upgrade() -> None:
             nullable=False,
             comment="the same documents as Cin7 answered them",
         ),
+        sa.Column(
+            "rounding",
+            sa.Numeric(precision=18, scale=4),
+            nullable=False,
+            comment="cents of converting currencies",
+        ),
         sa.Column("documents", sa.Integer(), nullable=False),
         sa.Column("run_id", sa.Text(), nullable=False),
         sa.Column(

@@ -1,0 +1,261 @@
+"""Asset checks at every border: they show; what guards is in the data.
+
+A red check does not stop a later run of the push alone, so the push reads verdicts, never
+checks. Each check says which record, what was found, what was expected, what to do.
+
+What must not come in: the comparisons themselves.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import dagster as dg
+import sqlalchemy as sa
+
+from mlc_pipeline.assets.common import Site, mappings_of, plan_context, runtime_of, table
+from mlc_pipeline.connection.mappings import check_against_cin7, read_mappings
+from mlc_pipeline.staging.load import Stamp
+from mlc_pipeline.staging.schemas import entity_schema, problems, staged_frame
+from mlc_pipeline.staging.tables import CIN7, PLAN, PUSH, SYSPRO, tie_out
+
+_KINDS = {"cin7_suppliers": "suppliers", "purchases": "purchases", "invoices": "invoices"}
+_SCHEMA_CHECKED = (
+    "suppliers",
+    "purchase_orders",
+    "purchase_order_lines",
+    "receipts",
+    "invoices",
+    "postings",
+)
+
+
+def asset_checks(site: Site) -> list[dg.AssetChecksDefinition]:
+    """Return the checks of a connection."""
+    return [
+        *[_schema(site, name) for name in _SCHEMA_CHECKED],
+        _mapping_rows(site),
+        _codes_mapped(site),
+        _defaults_exist(site),
+        *[_conservation(site, push, plan) for push, plan in _KINDS.items()],
+        _agreement(site),
+    ]
+
+
+def _schema(site: Site, name: str) -> dg.AssetChecksDefinition:
+    entity = site.connection.entities()[name]
+
+    @dg.asset_check(
+        asset=site.key("syspro", name),
+        name="schema",
+        description="Types, scales, unique keys of the rows this run staged.",
+        required_resource_keys={"runtime"},
+    )
+    def schema(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
+        with runtime_of(context).engine.connect() as connection:
+            frame = staged_frame(connection, name, Stamp(site.name, context.run_id))
+        found = problems(entity_schema(entity), frame)
+        return dg.AssetCheckResult(
+            passed=not found,
+            metadata={"rows": len(frame), "problems": table(found)},
+            description=f"{len(frame)} rows, {len(found)} problems",
+        )
+
+    return schema
+
+
+def _mapping_rows(site: Site) -> dg.AssetChecksDefinition:
+    @dg.asset_check(
+        asset=site.key("mapping", "gl_accounts"),
+        name="rows_are_valid",
+        description="Every row of every mapping file is well formed, and its target exists in "
+        "Cin7 and is active there.",
+        required_resource_keys={"runtime"},
+    )
+    def rows_are_valid(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
+        read = read_mappings(site.folder)
+        references = plan_context(runtime_of(context), site).references
+        accounts = {a.code: (a.status, a.account_class) for a in references.accounts.values()}
+        rules = [r.name for r in references.tax_rules.values() if r.usable]
+        found = [
+            *read.problems,
+            *check_against_cin7(
+                read, accounts, rules, references.payment_terms, references.locations
+            ),
+        ]
+        return dg.AssetCheckResult(
+            passed=not found,
+            metadata={"problems": table({"problem": str(p)} for p in found)},
+            description="; ".join(str(p) for p in found[:3]) or "all rows are good",
+        )
+
+    return rows_are_valid
+
+
+def _codes_mapped(site: Site) -> dg.AssetChecksDefinition:
+    @dg.asset_check(
+        asset=site.key("mapping", "gl_accounts"),
+        name="every_code_is_mapped",
+        description="Every GL code that occurs in the staged postings has a Cin7 account.",
+        additional_deps=[site.key("syspro", "counterparts")],
+        required_resource_keys={"runtime"},
+    )
+    def every_code_is_mapped(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
+        postings, lookup = SYSPRO["postings"], mappings_of(site).accounts.lookup
+        query = (
+            sa.select(
+                postings.c.gl_code,
+                sa.func.count().label("postings"),
+                sa.func.sum(postings.c.amount).label("amount"),
+            )
+            .where(postings.c.connection == site.name)
+            .group_by(postings.c.gl_code)
+            .order_by(sa.func.abs(sa.func.sum(postings.c.amount)).desc())
+        )
+        with runtime_of(context).engine.connect() as connection:
+            rows = list(connection.execute(query))
+        unmapped = [row for row in rows if lookup(row.gl_code) is None]
+        named = ", ".join(f"{r.gl_code} ({r.amount:.2f})" for r in unmapped[:5])
+        return dg.AssetCheckResult(
+            passed=not unmapped,
+            metadata={
+                "codes": len(rows),
+                "unmapped": table(
+                    {"GL code": r.gl_code, "postings": r.postings, "amount": f"{r.amount:.2f}"}
+                    for r in unmapped
+                ),
+            },
+            description=f"all {len(rows)} GL codes are mapped"
+            if not unmapped
+            else f"{len(unmapped)} GL code(s) without a Cin7 account: {named}. Add them to "
+            f"connections/{site.name}/gl_accounts.csv; the next run posts what they hold.",
+        )
+
+    return every_code_is_mapped
+
+
+def _defaults_exist(site: Site) -> dg.AssetChecksDefinition:
+    @dg.asset_check(
+        asset=site.key("cin7", "settings"),
+        name="defaults_exist",
+        description="The connection's defaults exist in Cin7, and the base currencies agree.",
+        additional_deps=site.keys("cin7", CIN7),
+        required_resource_keys={"runtime"},
+    )
+    def defaults_exist(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
+        found = default_problems(plan_context(runtime_of(context), site))
+        return dg.AssetCheckResult(
+            passed=not found,
+            metadata={"problems": table({"problem": p} for p in found)},
+            description="; ".join(found) or "all defaults exist",
+        )
+
+    return defaults_exist
+
+
+def default_problems(context: Any) -> list[str]:
+    """Return what of the connection's defaults Cin7 does not have."""
+    defaults, references = context.connection.defaults, context.references
+    local = context.connection.syspro.local_currency
+    wanted = {
+        "defaults.location": (defaults.location, references.locations),
+        "defaults.payment_term": (defaults.payment_term, references.payment_terms),
+        "defaults.tax_rule": (defaults.tax_rule, references.tax_rules),
+        "defaults.tax_rule_exempt": (defaults.tax_rule_exempt, references.tax_rules),
+        "defaults.accounts_payable": (defaults.accounts_payable, references.accounts),
+    }
+    found = [
+        f"{name}: Cin7 has no active {value!r}; correct connection.yaml"
+        for name, (value, known) in wanted.items()
+        if value not in known
+    ]
+    if references.base_currency != local:
+        found.append(
+            f"syspro.local_currency is {local}, Cin7's base currency is "
+            f"{references.base_currency}; they must be the same"
+        )
+    return found
+
+
+def _conservation(site: Site, push: str, plan: str) -> dg.AssetChecksDefinition:
+    @dg.asset_check(
+        asset=site.key("push", push),
+        name="conservation",
+        description="Read = created + updated + unchanged + adopted + waiting + held + "
+        "excluded + failed, by count and by money.",
+        blocking=True,
+        required_resource_keys={"runtime"},
+    )
+    def conservation(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
+        with runtime_of(context).engine.connect() as connection:
+            read = _totals(connection, PLAN[plan], site.name, context.run_id)
+            out = _totals(connection, PUSH[plan], site.name, context.run_id)
+        return dg.AssetCheckResult(
+            passed=read == out,
+            metadata={
+                "compared": table(
+                    {
+                        "currency": currency,
+                        "read": f"{read.get(currency, (0, 0))}",
+                        "accounted for": f"{out.get(currency, (0, 0))}",
+                    }
+                    for currency in sorted({*read, *out})
+                )
+            },
+            description="every document has an outcome"
+            if read == out
+            else f"planned {read}, accounted for {out}: a document was lost between plan and "
+            "push; materialise the plan and the push of these days again",
+        )
+
+    return conservation
+
+
+def _totals(
+    connection: sa.Connection, source: sa.Table, name: str, run_id: str
+) -> dict[str, tuple[int, Any]]:
+    query = (
+        sa.select(source.c.currency, sa.func.count(), sa.func.sum(source.c.amount))
+        .where(source.c.connection == name, source.c.run_id == run_id)
+        .group_by(source.c.currency)
+    )
+    return {row[0] or "": (row[1], row[2]) for row in connection.execute(query)}
+
+
+def _agreement(site: Site) -> dg.AssetChecksDefinition:
+    @dg.asset_check(
+        asset=site.key("tie_out", "ap"),
+        name="agrees_to_the_cent",
+        description="On each account and cost centre, what SYSPRO posted is what Cin7 holds.",
+        blocking=True,
+        required_resource_keys={"runtime"},
+    )
+    def agrees(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
+        query = sa.select(tie_out).where(
+            tie_out.c.connection == site.name,
+            tie_out.c.run_id == context.run_id,
+            tie_out.c.syspro + tie_out.c.rounding != tie_out.c.cin7,
+        )
+        with runtime_of(context).engine.connect() as connection:
+            rows = list(connection.execute(query))
+        return dg.AssetCheckResult(
+            passed=not rows,
+            metadata={
+                "different": table(
+                    {
+                        "day": r.partition,
+                        "account": r.account,
+                        "cost centre": r.cost_centre,
+                        "SYSPRO": r.syspro,
+                        "Cin7": r.cin7,
+                    }
+                    for r in rows
+                )
+            },
+            description="SYSPRO and Cin7 agree"
+            if not rows
+            else f"{len(rows)} account/cost centre lines differ; see the table, then the "
+            "documents of those days in push.invoices",
+        )
+
+    return agrees

@@ -1,0 +1,146 @@
+"""What the asset modules share: the connection they are made for, keys, metadata.
+
+What must not come in: assets, business rules.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from mlc_pipeline.assets.runtime import Runtime
+from mlc_pipeline.connection.mappings import read_mappings
+from mlc_pipeline.connection.model import Connection
+from mlc_pipeline.staging.load import Stamp
+from mlc_pipeline.sync import staged
+from mlc_pipeline.sync.ledger import Ledger
+from mlc_pipeline.sync.plan import Mappings, PlanContext
+from mlc_pipeline.sync.references import read_references
+from mlc_pipeline.sync.staged import Window
+
+TABLE_ROWS = 50
+"""Rows of a table shown in the UI; the whole stands in the database."""
+
+
+@dataclass(frozen=True)
+class Site:
+    """A connection as the assets see it: settings, folder, partitions."""
+
+    connection: Connection
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        """The connection's name, first part of every asset key."""
+        return self.connection.name
+
+    @property
+    def days(self) -> dg.DailyPartitionsDefinition:
+        """Daily partitions from the start date, today included."""
+        return dg.DailyPartitionsDefinition(
+            start_date=self.connection.start_date.isoformat(),
+            timezone=self.connection.time_zone,
+            end_offset=1,
+        )
+
+    @property
+    def pool(self) -> str:
+        """The concurrency pool of everything that writes to this Cin7 account."""
+        return f"cin7_{self.name}"
+
+    def key(self, stage: str, entity: str) -> dg.AssetKey:
+        """Return the key of an asset; its table is `stage.entity`."""
+        return dg.AssetKey([self.name, stage, entity])
+
+    def keys(self, stage: str, entities: Iterable[str]) -> list[dg.AssetKey]:
+        """Return the keys of several assets of a stage."""
+        return [self.key(stage, entity) for entity in entities]
+
+    def group(self, stage: str) -> str:
+        """Return the group that shows a stage of this connection in the UI."""
+        return f"{self.name}_{stage}"
+
+    def asset_options(self, stage: str, entity: str, *, partitioned: bool) -> dict[str, Any]:
+        """Return what all assets have in common."""
+        options: dict[str, Any] = {
+            "key": self.key(stage, entity),
+            "group_name": self.group(stage),
+            "required_resource_keys": {"runtime"},
+            "owners": ["team:finance"],
+            "tags": {"connection": self.name},
+            "metadata": {"dagster/table_name": f"{stage}.{entity}"},
+        }
+        if partitioned:
+            options["partitions_def"] = self.days
+            # One run a range: every asset of the chain has the same policy.
+            options["backfill_policy"] = dg.BackfillPolicy.single_run()
+        return options
+
+
+def runtime_of(context: Any) -> Runtime:
+    """Return the run's runtime."""
+    runtime: Runtime = context.resources.runtime
+    return runtime
+
+
+def window_of(context: dg.AssetExecutionContext, site: Site) -> Window:
+    """Return the days of a run, one or a range."""
+    keys = context.partition_keys
+    return Window(site.name, date.fromisoformat(keys[0]), date.fromisoformat(keys[-1]))
+
+
+def stamp_of(context: Any, site: Site) -> Stamp:
+    """Return what rows of this run are stamped with."""
+    return Stamp(site.name, context.run_id)
+
+
+def plan_context(runtime: Runtime, site: Site) -> PlanContext:
+    """Return what planning looks at: settings, mappings, references; no ledger yet."""
+    with runtime.engine.connect() as connection:
+        references = read_references(connection, site.name)
+        names = staged.gl_names(connection, site.name)
+    return PlanContext(site.connection, references, mappings_of(site), {}, names)
+
+
+def mappings_of(site: Site) -> Mappings:
+    """Return the connection's mapping files as look-ups; their bad rows map nothing."""
+    read = read_mappings(site.folder)
+    return Mappings(
+        accounts=read.account_mapping(site.connection),
+        cost_centres=read.code_mapping("cost_centres", site.connection),
+        tax_codes=read.code_mapping("tax_codes", site.connection),
+        payment_terms=read.code_mapping("payment_terms", site.connection),
+        currencies=read.code_mapping("currencies", site.connection),
+        warehouses=read.code_mapping("warehouses", site.connection),
+    )
+
+
+def ledger_of(runtime: Runtime, site: Site, run_id: str) -> Ledger:
+    """Return the connection's ledger for this run."""
+    return Ledger(runtime.engine, site.name, run_id)
+
+
+def money(amount: Decimal | None) -> float:
+    """Return an amount as the UI plots it. Only ever for show: nothing computes with it."""
+    return float(amount or 0)
+
+
+def table(
+    rows: Iterable[Mapping[str, Any]], *, limit: int = TABLE_ROWS
+) -> dg.MetadataValue[Any]:
+    """Return rows as a table of the UI; values as text, so that amounts keep their digits."""
+    shown = []
+    for position, row in enumerate(rows):
+        if position == limit:
+            break
+        shown.append({k: "" if v is None else str(v) for k, v in row.items()})
+    if not shown:
+        return dg.MetadataValue.text("none")
+    schema = dg.TableSchema([dg.TableColumn(name, "string") for name in shown[0]])
+    return dg.MetadataValue.table([dg.TableRecord(row) for row in shown], schema)

@@ -1,0 +1,303 @@
+"""Assets that plan, push and tie out documents.
+
+What must not come in: verdicts, steps, comparisons; they live in `sync`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+import dagster as dg
+
+from mlc_pipeline.assets.common import (
+    Site,
+    ledger_of,
+    money,
+    plan_context,
+    runtime_of,
+    stamp_of,
+    table,
+    window_of,
+)
+from mlc_pipeline.assets.extract import DATED
+from mlc_pipeline.assets.reference import priority_of
+from mlc_pipeline.staging.tables import CIN7, MAPPING
+from mlc_pipeline.sync import planner, pusher
+from mlc_pipeline.sync.planner import Plan
+from mlc_pipeline.sync.push import Push
+from mlc_pipeline.sync.pusher import Result, Results
+from mlc_pipeline.sync.tie_out import TieOut, tie_out_window
+from mlc_pipeline.sync.vocabulary import READY, REASONS, Outcome, Verdict
+
+_WRITTEN = (Outcome.CREATED, Outcome.UPDATED, Outcome.ADOPTED)
+
+
+def document_assets(site: Site) -> list[dg.AssetsDefinition]:
+    """Return the plan, push and tie-out assets of a connection."""
+    staged = [
+        site.key("syspro", "counterparts"),
+        site.key("syspro", "suppliers"),
+        *site.keys("syspro", DATED),
+    ]
+    references = [*site.keys("cin7", CIN7), *site.keys("mapping", MAPPING)]
+    plans = site.keys("plan", ("suppliers", "purchases", "invoices"))
+    pushes = site.keys("push", ("cin7_suppliers", "purchases", "invoices"))
+    return [
+        _plan(site, "suppliers", [*staged, *references], planner.plan_supplier_window),
+        _plan(site, "purchases", [*staged, plans[0]], planner.plan_purchase_window),
+        _plan(site, "invoices", [*staged, plans[1]], planner.plan_invoice_window),
+        # Everything is planned before anything is written.
+        _push(site, "cin7_suppliers", "suppliers", plans),
+        _push(site, "purchases", "purchases", [plans[1], pushes[0]]),
+        _push(site, "invoices", "invoices", [plans[2], pushes[1]]),
+        _tie_out(site, [pushes[2]]),
+    ]
+
+
+PLANNED = {
+    "suppliers": "Which suppliers the day's documents need in Cin7, and how they stand there.",
+    "purchases": "The purchase orders and receipts as Cin7 should have them.",
+    "invoices": "The invoices and credits as Cin7 should have them, with their accounts.",
+}
+_DRY = "Nothing is written to Cin7 up to here: this is the dry run."
+
+
+def _plan(
+    site: Site, name: str, deps: list[dg.AssetKey], make: Callable[..., Plan]
+) -> dg.AssetsDefinition:
+    @dg.asset(
+        **site.asset_options("plan", name, partitioned=True),
+        deps=deps,
+        description=f"{PLANNED[name]} {_DRY}",
+        kinds={"postgres"},
+    )
+    def plan(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
+        runtime, window = runtime_of(context), window_of(context, site)
+        with runtime.step(site.connection, context.run_id, f"plan/{name}") as cost:
+            made = make(
+                runtime.engine,
+                stamp_of(context, site),
+                window,
+                plan_context(runtime, site),
+                ledger_of(runtime, site, context.run_id),
+            )
+            cost.rows = len(made.rows)
+        verdicts = Counter(p.verdict for _, p in made.rows)
+        context.log.info("plan/%s: %s", name, _sentence(verdicts))
+        return dg.MaterializeResult(metadata=_plan_metadata(made, verdicts))
+
+    return plan
+
+
+def _sentence(counts: Counter[Any]) -> str:
+    return ", ".join(f"{n} {word}" for word, n in sorted(counts.items())) or "no documents"
+
+
+def _plan_metadata(plan: Plan, verdicts: Counter[Verdict]) -> dict[str, Any]:
+    def amount(wanted: frozenset[Verdict]) -> Decimal:
+        return sum((p.amount for _, p in plan.rows if p.verdict in wanted), Decimal(0))
+
+    stopped = [(day, p) for day, p in plan.rows if p.verdict in (Verdict.HELD, Verdict.WAITING)]
+    return {
+        "documents": len(plan.rows),
+        **{verdict.value: verdicts.get(verdict, 0) for verdict in Verdict},
+        "amount_to_write": money(amount(READY)),
+        "amount_held": money(amount(frozenset({Verdict.HELD}))),
+        "held_and_waiting": table(
+            {
+                "day": day,
+                "document": p.source_key,
+                "amount": f"{p.amount:.2f} {p.currency or ''}",
+                "reason": p.reason_code,
+                "found": p.reason,
+                "what to do": REASONS[p.reason_code].remedy if p.reason_code else "",
+            }
+            for day, p in stopped
+        ),
+    }
+
+
+_PUSHED = {
+    "cin7_suppliers": "Creates, links and updates suppliers in Cin7.",
+    "purchases": "Writes purchase orders and receipts to Cin7.",
+    "invoices": "Writes invoices and credit notes to Cin7.",
+}
+
+
+def _push(site: Site, name: str, kind: str, deps: list[dg.AssetKey]) -> dg.AssetsDefinition:
+    @dg.asset(
+        **site.asset_options("push", name, partitioned=True),
+        deps=deps,
+        pool=site.pool,
+        description=f"{_PUSHED[name]} Each document once: an intent is committed before each "
+        "call, and a lost answer is looked up before anything is sent again.",
+        kinds={"rest"},
+    )
+    def push(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
+        runtime, window = runtime_of(context), window_of(context, site)
+        ledger = ledger_of(runtime, site, context.run_id)
+        client = runtime.cin7(site.connection, priority_of(context))
+        step = f"push/{name}"
+        with runtime.step(site.connection, context.run_id, step) as cost:
+            pusher.check_planned(runtime.engine, window, kind)
+            results = pusher.push_window(
+                runtime.engine,
+                stamp_of(context, site),
+                window,
+                kind,
+                Push(client, ledger, site.connection),
+                progress=lambda done, total: runtime.progress(step, done, total),
+            )
+            cost.rows = len(results.rows)
+            cost.cin7_writes = ledger.writes_made
+        metadata = _push_metadata(site, results)
+        metadata["cin7_calls"] = cost.cin7_calls
+        metadata["cin7_writes"] = cost.cin7_writes
+        metadata["waited_seconds"] = round(cost.waited_seconds, 1)
+        outcomes = Counter(r.pushed.outcome for r in results.rows)
+        context.log.info("%s: %s", step, _sentence(outcomes))
+        _fail_bad_days(context, site.key("push", name), results, metadata)
+        return dg.MaterializeResult(metadata=metadata)
+
+    return push
+
+
+def _push_metadata(site: Site, results: Results) -> dict[str, Any]:
+    counts = Counter(r.pushed.outcome for r in results.rows)
+    amounts: dict[Outcome, Decimal] = {}
+    for row in results.rows:
+        outcome = row.pushed.outcome
+        amounts[outcome] = amounts.get(outcome, Decimal(0)) + row.amount
+    writes = sum(counts.get(outcome, 0) for outcome in _WRITTEN)
+    certificate = f"{counts[Outcome.CREATED]} creates, {counts[Outcome.UPDATED]} updates"
+    return {
+        "documents": len(results.rows),
+        **{outcome.value: counts.get(outcome, 0) for outcome in Outcome},
+        **{f"amount_{o.value}": money(a) for o, a in amounts.items()},
+        "replay": certificate if writes else "0 creates, 0 updates: nothing had to be written",
+        "held_and_waiting": table(_shown(r) for r in results.rows if _is_stopped(r)),
+        "written": table(
+            _linked(site, r) for r in results.rows if r.pushed.outcome in _WRITTEN
+        ),
+    }
+
+
+def _is_stopped(result: Result) -> bool:
+    return result.pushed.outcome in (Outcome.HELD, Outcome.WAITING, Outcome.FAILED)
+
+
+def _shown(result: Result) -> dict[str, Any]:
+    reason = REASONS.get(result.pushed.reason_code or "")
+    return {
+        "day": result.day,
+        "document": result.source_key,
+        "amount": f"{result.amount:.2f} {result.currency or ''}",
+        "outcome": result.pushed.outcome,
+        "reason": result.pushed.reason_code,
+        "found": result.pushed.reason,
+        "what to do": reason.remedy if reason else "See the run's log.",
+    }
+
+
+def _linked(site: Site, result: Result) -> dict[str, Any]:
+    url = site.connection.cin7.document_url
+    return {
+        "day": result.day,
+        "document": result.source_key,
+        "amount": f"{result.amount:.2f} {result.currency or ''}",
+        "outcome": result.pushed.outcome,
+        "cin7_number": result.pushed.cin7_number,
+        "link": url.format(id=result.pushed.cin7_id) if result.pushed.cin7_id else "",
+    }
+
+
+def _fail_bad_days(
+    context: dg.AssetExecutionContext,
+    key: dg.AssetKey,
+    results: Results,
+    metadata: dict[str, Any],
+) -> None:
+    """Fail exactly the days on which a document failed; the others are recorded as done.
+
+    Raises:
+        dagster.Failure: naming days and documents.
+    """
+    bad = results.failed_days()
+    if not bad:
+        return
+    for day in context.partition_keys:
+        if date.fromisoformat(day) not in bad:
+            context.log_event(dg.AssetMaterialization(key, partition=day))
+    failed = [r for r in results.rows if r.pushed.outcome is Outcome.FAILED]
+    named = "; ".join(f"{r.source_key}: {r.pushed.reason}" for r in failed[:5])
+    raise dg.Failure(
+        f"{len(failed)} document(s) failed on {len(bad)} day(s): {named}",
+        metadata=metadata,
+        allow_retries=False,
+    )
+
+
+def _tie_out(site: Site, deps: list[dg.AssetKey]) -> dg.AssetsDefinition:
+    @dg.asset(
+        **site.asset_options("tie_out", "ap", partitioned=True),
+        deps=deps,
+        description="SYSPRO's postings against the documents in Cin7 and against Cin7's own "
+        "ledger, per account and cost centre, to the cent.",
+        kinds={"postgres"},
+    )
+    def tie_out(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
+        runtime, window = runtime_of(context), window_of(context, site)
+        client = runtime.cin7(site.connection, priority_of(context))
+        with runtime.step(site.connection, context.run_id, "tie_out/ap") as cost:
+            result = tie_out_window(
+                runtime.engine,
+                stamp_of(context, site),
+                window,
+                plan_context(runtime, site),
+                client.transactions,
+            )
+            cost.rows = len(result.lines)
+        if result.ledger_differences():
+            named = "; ".join(
+                f"{account}: documents {booked:.2f}, ledger {held:.2f}"
+                for account, booked, held in result.ledger_differences()[:5]
+            )
+            context.log.warning("Cin7's documents and its ledger differ: %s", named)
+        return dg.MaterializeResult(metadata=tie_out_metadata(result))
+
+    return tie_out
+
+
+def tie_out_metadata(result: TieOut) -> dict[str, Any]:
+    """Return a tie-out as the UI shows it."""
+    syspro, cin7 = result.by_account(0), result.by_account(1)
+    different, ledger = result.differences(), result.ledger_differences()
+    return {
+        "accounts": len({*syspro, *cin7}),
+        "cost_centres": len({centre for _, _, centre in result.lines if centre}),
+        "syspro": money(sum(syspro.values(), Decimal(0))),
+        "cin7": money(sum(cin7.values(), Decimal(0))),
+        "differences": len(different) + len(ledger),
+        "rounding": money(sum(result.rounding.values(), Decimal(0))),
+        "by_account": table(
+            {
+                "account": account,
+                "SYSPRO": f"{syspro.get(account, Decimal(0)):.2f}",
+                "Cin7 documents": f"{cin7.get(account, Decimal(0)):.2f}",
+                "Cin7 ledger": f"{result.ledger.get(account, Decimal(0)):.2f}",
+            }
+            for account in sorted({*syspro, *cin7})
+        ),
+        "different": table(
+            {"day": d, "account": a, "cost centre": c, "SYSPRO": s, "Cin7": k}
+            for d, a, c, s, k in different
+        ),
+        "not_in_cin7": table(
+            {"outcome": outcome, "currency": currency, "documents": n, "amount": f"{a:.2f}"}
+            for (outcome, currency), (n, a) in result.not_in_cin7.items()
+        ),
+    }

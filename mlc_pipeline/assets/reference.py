@@ -1,0 +1,111 @@
+"""Assets that read Cin7's reference books, and the validated mapping tables.
+
+What must not come in: how Cin7 is called, what a mapping means.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+import dagster as dg
+
+from mlc_pipeline.assets.common import Site, runtime_of, stamp_of, table
+from mlc_pipeline.cin7.client import Cin7Client
+from mlc_pipeline.connection.mappings import read_mappings
+from mlc_pipeline.staging.load import replace_table
+from mlc_pipeline.staging.tables import CIN7, MAPPING
+from mlc_pipeline.sync.references import reference_rows
+
+_READ: Mapping[str, tuple[str, Callable[[Cin7Client], Iterable[Mapping[str, Any]]]]] = {
+    "settings": ("Base currency, lock date, tax rounding.", lambda c: [c.me()]),
+    "accounts": ("The chart of accounts.", lambda c: c.accounts()),
+    "tax_rules": ("The tax rules.", lambda c: c.tax_rules()),
+    "payment_terms": ("The payment terms.", lambda c: c.payment_terms()),
+    "locations": ("The locations.", lambda c: c.locations()),
+    "products": ("The products, by SKU.", lambda c: c.products()),
+    "suppliers": ("The suppliers, with our markers.", lambda c: c.suppliers()),
+}
+
+
+def reference_assets(site: Site) -> list[dg.AssetsDefinition]:
+    """Return the reference assets of a connection."""
+    return [_book(site, name, text, read) for name, (text, read) in _READ.items()]
+
+
+def _book(
+    site: Site,
+    name: str,
+    text: str,
+    read: Callable[[Cin7Client], Iterable[Mapping[str, Any]]],
+) -> dg.AssetsDefinition:
+    @dg.asset(
+        **site.asset_options("cin7", name, partitioned=False),
+        description=f"{text} Read from Cin7 once a cycle.",
+        kinds={"rest", "postgres"},
+    )
+    def book(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
+        runtime = runtime_of(context)
+        client = runtime.cin7(site.connection, priority_of(context))
+        with runtime.step(site.connection, context.run_id, f"cin7/{name}") as cost:
+            rows = reference_rows(name, read(client))
+            cost.rows = replace_table(runtime.engine, CIN7[name], stamp_of(context, site), rows)
+        return dg.MaterializeResult(
+            metadata={"rows": cost.rows, "dagster/row_count": cost.rows}
+        )
+
+    return book
+
+
+def priority_of(context: dg.AssetExecutionContext) -> str:
+    """Return whose calls go first: those of a backfill yield to live ones."""
+    return "backfill" if "dagster/backfill" in context.run.tags else "live"
+
+
+def mapping_assets(site: Site) -> list[dg.AssetsDefinition]:
+    """Return the mapping tables of a connection, read from its folder's CSV files."""
+
+    @dg.multi_asset(
+        name=f"{site.name}_mapping",
+        group_name=site.group("mapping"),
+        required_resource_keys={"runtime"},
+        specs=[
+            dg.AssetSpec(
+                site.key("mapping", name),
+                deps=site.keys("cin7", ("accounts", "tax_rules", "payment_terms", "locations")),
+                description=f"{name}.csv of the connection, validated; bad rows map nothing.",
+                kinds={"csv", "pandera"},
+                owners=["team:finance"],
+                tags={"connection": site.name},
+                metadata={"dagster/table_name": f"mapping.{name}"},
+            )
+            for name in MAPPING
+        ],
+    )
+    def mapping(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[None]]:
+        runtime, read = runtime_of(context), read_mappings(site.folder)
+        for name, target in MAPPING.items():
+            frame = read.tables.get(name)
+            rows = [] if frame is None else frame.to_dict("records")
+            kept = [{k: v for k, v in row.items() if k in target.c} for row in rows]
+            count = replace_table(runtime.engine, target, stamp_of(context, site), kept)
+            problems = [p for p in read.problems if p.file.endswith(f"/{name}.csv")]
+            yield dg.MaterializeResult(
+                asset_key=site.key("mapping", name),
+                metadata={
+                    "rows": count,
+                    "dagster/row_count": count,
+                    "problems": table(
+                        {
+                            "file": p.file,
+                            "line": p.line,
+                            "column": p.column,
+                            "found": p.found,
+                            "what to do": p.message,
+                        }
+                        for p in problems
+                    ),
+                },
+            )
+
+    return [mapping]

@@ -1,0 +1,92 @@
+"""The entry point that Dagster loads: every connection's assets, checks, job, schedule.
+
+`build_definitions` is the one place that assembles. Nothing here reads the network or a
+secret: connection files are read, that is all.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+# Range backfills in one run are marked beta in this version and are what D13 builds on.
+warnings.filterwarnings("ignore", category=dg.BetaWarning)
+warnings.filterwarnings("ignore", category=dg.PreviewWarning)
+
+from mlc_pipeline.assets.checks import asset_checks  # noqa: E402
+from mlc_pipeline.assets.common import Site  # noqa: E402
+from mlc_pipeline.assets.documents import document_assets  # noqa: E402
+from mlc_pipeline.assets.extract import extract_assets  # noqa: E402
+from mlc_pipeline.assets.reference import mapping_assets, reference_assets  # noqa: E402
+from mlc_pipeline.assets.runtime import runtime_resource  # noqa: E402
+from mlc_pipeline.automation.schedules import cycle_schedule  # noqa: E402
+from mlc_pipeline.connection.files import (  # noqa: E402
+    connections_directory,
+    load_connections,
+)
+from mlc_pipeline.connection.model import Connection  # noqa: E402
+
+logger = logging.getLogger(__name__)
+
+
+def job_name(connection: str) -> str:
+    """Return the name of a connection's job."""
+    return f"{connection}_sync"
+
+
+def connection_definitions(site: Site) -> dg.Definitions:
+    """Return everything of one connection, without resources."""
+    job = dg.define_asset_job(
+        job_name(site.name),
+        selection=dg.AssetSelection.key_prefixes([site.name]),
+        description=f"One sync cycle of {site.name}: extract, plan, push, tie out.",
+        tags={"connection": site.name},
+    )
+    return dg.Definitions(
+        assets=[
+            *extract_assets(site),
+            *reference_assets(site),
+            *mapping_assets(site),
+            *document_assets(site),
+        ],
+        asset_checks=asset_checks(site),
+        jobs=[job],
+        schedules=[cycle_schedule(site.connection, job)],
+    )
+
+
+def build_definitions(
+    connections: Iterable[tuple[Connection, Path]],
+    overrides: Mapping[str, Any] | None = None,
+) -> dg.Definitions:
+    """Assemble the definitions of some connections.
+
+    Args:
+        connections: each connection with its folder.
+        overrides: resources to use instead of the product's own, by name.
+    """
+    resources = {"runtime": runtime_resource(), **(overrides or {})}
+    parts = [connection_definitions(Site(c, folder)) for c, folder in connections]
+    return dg.Definitions.merge(
+        *parts, dg.Definitions(resources=resources, executor=dg.in_process_executor)
+    )
+
+
+def load_sites(root: Path) -> list[tuple[Connection, Path]]:
+    """Return the connections of a folder; a broken one is reported and left out."""
+    loaded = load_connections(root)
+    for broken in loaded.broken:
+        logger.error("connection %s is left out:\n%s", broken.name, broken.message)
+    return [(connection, root / connection.name) for connection in loaded.connections]
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """Return the definitions of every connection in `MLC_CONNECTIONS_DIR`."""
+    root = connections_directory()
+    return build_definitions(load_sites(root) if root.is_dir() else [])

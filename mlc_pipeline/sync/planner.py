@@ -1,0 +1,352 @@
+"""Planning a window: staged rows in, plan rows out.
+
+Everything here is a query, a call of a pure planner, and a write of the plan table; one
+function per plan asset.
+
+What must not come in: HTTP, Dagster, rules of a single document.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+import sqlalchemy as sa
+
+from mlc_pipeline.staging.load import Stamp, replace_days
+from mlc_pipeline.staging.tables import CIN7, PLAN
+from mlc_pipeline.sync import staged
+from mlc_pipeline.sync.invoices import (
+    InvoiceParts,
+    invoice_key,
+    is_distribution,
+    plan_invoice,
+    plan_stray_postings,
+    plan_vanished,
+)
+from mlc_pipeline.sync.ledger import Ledger
+from mlc_pipeline.sync.orders import OrderParts, plan_order, plan_receipts
+from mlc_pipeline.sync.plan import Known, PlanContext, Planned
+from mlc_pipeline.sync.rows import InvoiceRow, MatchRow, OrderRow, PostingRow
+from mlc_pipeline.sync.staged import Window, grouped
+from mlc_pipeline.sync.suppliers import (
+    Cin7Supplier,
+    SupplierIndex,
+    plan_suppliers,
+    shared_names,
+)
+from mlc_pipeline.sync.vocabulary import REASONS, Kind, Verdict
+
+ORDER_ENTITIES = ("purchase_orders", "purchase_order_lines", "receipts")
+INVOICE_ENTITIES = ("invoices", "postings", "receipt_matches")
+
+
+@dataclass
+class Plan:
+    """A plan of a window: each document with the day that counts it."""
+
+    rows: list[tuple[date, Planned]] = field(default_factory=list)
+
+    def add(self, day: date, planned: Planned) -> None:
+        """Add a document."""
+        self.rows.append((day, planned))
+
+
+def _known(ledger: Ledger, wanted: Mapping[Kind, Iterable[str]]) -> dict[Any, Known]:
+    found: dict[Any, Known] = {}
+    for kind, keys in wanted.items():
+        found |= ledger.known(kind, keys)
+    return found
+
+
+def _write(
+    engine: sa.Engine, table: sa.Table, stamp: Stamp, window: Window, plan: Plan
+) -> None:
+    rows = [
+        {
+            "partition": day,
+            "source_key": p.source_key,
+            "kind": p.kind,
+            "home": p.home,
+            "verdict": p.verdict,
+            "stage": p.stage,
+            "reason_code": p.reason_code,
+            "reason": p.reason,
+            "supplier": p.supplier,
+            "amount": p.amount,
+            "currency": p.currency,
+            "content": p.content.to_json() if p.content else None,
+            "content_hash": p.content.digest() if p.content else None,
+            "difference": list(p.difference) or None,
+        }
+        for day, p in plan.rows
+    ]
+    replace_days(engine, table, stamp, window.first, window.last, rows)
+
+
+def plan_supplier_window(
+    engine: sa.Engine, stamp: Stamp, window: Window, context: PlanContext, ledger: Ledger
+) -> Plan:
+    """Plan the suppliers that the window's documents need, or all, by policy."""
+    with engine.connect() as connection:
+        master = staged.suppliers(connection, window.connection)
+        invoices = staged.considered_invoices(connection, window)
+        matches = staged.matches_of(connection, window, invoices)
+        orders = staged.considered_orders(connection, window, matches)
+        headers, _, _ = staged.order_parts(connection, window, orders)
+        index = _supplier_index(connection, window.connection, ledger)
+    days: dict[str, date] = {}
+    used = [(supplier, day) for (supplier, _), day in invoices.items()]
+    used += [(headers[o].supplier, day) for o, day in orders.items() if o in headers]
+    for supplier, day in used:
+        days[supplier] = min(day, days.get(supplier, day))
+    if context.connection.policies.supplier_scope == "all":
+        days = dict.fromkeys(master, window.last) | days
+    rows = [master[code] for code in sorted(days) if code in master]
+    context = _with_known(context, _known(ledger, {Kind.SUPPLIER: days}))
+    plan = Plan()
+    for planned in plan_suppliers(rows, context, index, shared_names(master.values())):
+        plan.add(days[planned.source_key], planned)
+    _write(engine, PLAN["suppliers"], stamp, window, plan)
+    return plan
+
+
+def _supplier_index(connection: sa.Connection, name: str, ledger: Ledger) -> SupplierIndex:
+    table = CIN7["suppliers"]
+    query = sa.select(
+        table.c.id, table.c.name, table.c.currency, table.c.tax_number, table.c.marker
+    ).where(table.c.connection == name)
+    found = [Cin7Supplier(**row._mapping) for row in connection.execute(query)]
+    return SupplierIndex(found, ledger.supplier_links())
+
+
+def _with_known(context: PlanContext, known: Mapping[Any, Known]) -> PlanContext:
+    return replace(context, known=known)
+
+
+def read_plan(
+    connection: sa.Connection, name: str, keys: Iterable[str], kind: Kind, table: sa.Table
+) -> dict[str, Planned]:
+    """Return the latest planned document of each key, without its content."""
+    wanted, found = sorted(set(keys)), {}
+    for start in range(0, len(wanted), 5000):
+        query = (
+            sa.select(table)
+            .where(
+                table.c.connection == name,
+                table.c.kind == kind,
+                table.c.source_key.in_(wanted[start : start + 5000]),
+            )
+            .order_by(table.c.planned_at)
+        )
+        for row in connection.execute(query):
+            found[row.source_key] = Planned(
+                kind,
+                row.source_key,
+                Verdict(row.verdict),
+                row.amount,
+                reason_code=row.reason_code,
+                reason=row.reason,
+            )
+    return found
+
+
+def plan_purchase_window(
+    engine: sa.Engine, stamp: Stamp, window: Window, context: PlanContext, ledger: Ledger
+) -> Plan:
+    """Plan the purchase orders and receipts that the window looks at."""
+    with engine.connect() as connection:
+        invoices = staged.considered_invoices(connection, window)
+        matches = staged.matches_of(connection, window, invoices)
+        orders = staged.considered_orders(connection, window, matches)
+        headers, lines, receipts = staged.order_parts(connection, window, orders)
+        lost = staged.undated(connection, window, "purchase_orders", OrderRow)
+        rejected = staged.rejected(connection, window, ORDER_ENTITIES)
+        invoiced = _invoiced_orders(connection, window, matches)
+        held = _held_suppliers(connection, window, [h.supplier for h in headers.values()])
+    keys = [f"{r.purchase_order}|{r.grn}" for group in receipts.values() for r in group]
+    known = _known(ledger, {Kind.PURCHASE_ORDER: orders, Kind.RECEIPT: keys})
+    context = _with_known(context, known)
+    matched = {(m.supplier, m.grn) for m in matches}
+    plan = Plan()
+    for key, day in sorted(orders.items()):
+        if key not in headers:
+            continue
+        parts = OrderParts(
+            headers[key], lines.get(key, ()), receipts.get(key, ()), key in invoiced
+        )
+        order = plan_order(parts, context, held)
+        plan.add(day, order)
+        for receipt in plan_receipts(parts, order, context):
+            if window.covers(receipt.home) or _is_matched(receipt, matched):
+                plan.add(window.clamp([receipt.home]), receipt)
+    for row in lost:
+        plan.add(window.last, plan_order(OrderParts(row), context, held))
+    _add_rejected(plan, window, rejected, Kind.PURCHASE_ORDER)
+    _add_vanished(plan, window, ledger, [Kind.PURCHASE_ORDER, Kind.RECEIPT])
+    _write(engine, PLAN["purchases"], stamp, window, plan)
+    return plan
+
+
+def _is_matched(receipt: Planned, matched: set[tuple[str, str]]) -> bool:
+    return (receipt.supplier or "", receipt.source_key.partition("|")[2]) in matched
+
+
+def _invoiced_orders(
+    connection: sa.Connection, window: Window, matches: Iterable[MatchRow]
+) -> set[str]:
+    receipts = staged.receipts_matched(connection, window, matches)
+    return {r.purchase_order for r in receipts if r.purchase_order}
+
+
+def _held_suppliers(
+    connection: sa.Connection, window: Window, codes: Iterable[str]
+) -> frozenset[str]:
+    planned = read_plan(connection, window.connection, codes, Kind.SUPPLIER, PLAN["suppliers"])
+    return frozenset(code for code, p in planned.items() if p.verdict is Verdict.HELD)
+
+
+def _add_rejected(
+    plan: Plan, window: Window, rejected: Iterable[Mapping[str, Any]], kind: Kind
+) -> None:
+    for row in rejected:
+        plan.add(
+            row["partition"] or window.last,
+            Planned(
+                kind,
+                f"{row['entity']}: {row['key']}",
+                Verdict.HELD,
+                Decimal(0),
+                home=row["partition"],
+                reason_code=REASONS["unreadable_row"].code,
+                reason=row["reason"],
+            ),
+        )
+
+
+def _add_vanished(plan: Plan, window: Window, ledger: Ledger, kinds: list[Kind]) -> None:
+    """Add the documents of the window that are in Cin7 and gone from SYSPRO."""
+    here = {(p.kind, p.source_key) for _, p in plan.rows}
+    gone = [
+        sent
+        for sent in ledger.sent_between(kinds, window.first, window.last)
+        if (sent[0], sent[1]) not in here
+    ]
+    for planned in plan_vanished(gone):
+        plan.add(window.clamp([planned.home]), planned)
+
+
+def plan_invoice_window(
+    engine: sa.Engine, stamp: Stamp, window: Window, context: PlanContext, ledger: Ledger
+) -> Plan:
+    """Plan the invoices, credits and stray postings that the window looks at."""
+    with engine.connect() as connection:
+        material = _Material(connection, window, context)
+        rejected = staged.rejected(connection, window, INVOICE_ENTITIES)
+    credited = [c for p in material.parts if (c := p.credited) is not None]
+    keys = [invoice_key(p.invoice.supplier, p.invoice.invoice) for p in material.parts]
+    known = _known(
+        ledger,
+        {
+            Kind.INVOICE: [*keys, *credited],
+            Kind.CREDIT_NOTE: keys,
+            Kind.PURCHASE_ORDER: material.orders,
+        },
+    )
+    context = _with_known(context, known)
+    plan = Plan()
+    for parts in material.parts:
+        planned = plan_invoice(
+            parts,
+            context,
+            suppliers=material.suppliers,
+            orders=material.orders,
+            terms_of=material.terms,
+        )
+        key = (parts.invoice.supplier, parts.invoice.invoice)
+        plan.add(material.days.get(key, window.last), planned)
+    for stray in plan_stray_postings(material.stray, context):
+        plan.add(window.clamp([stray.home]), stray)
+    _add_rejected(plan, window, rejected, Kind.INVOICE)
+    _add_vanished(plan, window, ledger, [Kind.INVOICE, Kind.CREDIT_NOTE])
+    _write(engine, PLAN["invoices"], stamp, window, plan)
+    return plan
+
+
+class _Material:
+    """Everything that planning a window's invoices looks at, read at once."""
+
+    def __init__(self, connection: sa.Connection, window: Window, context: PlanContext) -> None:
+        name = window.connection
+        self.days = staged.considered_invoices(connection, window)
+        pair = ("supplier", "invoice")
+        rows = staged.rows_by(connection, name, InvoiceRow, "invoices", pair, self.days)
+        rows += staged.undated(connection, window, "invoices", InvoiceRow)
+        keys = [(row.supplier, row.invoice) for row in rows]
+        postings = staged.rows_by(connection, name, PostingRow, "postings", pair, self.days)
+        matches = staged.matches_of(connection, window, keys)
+        receipts = staged.receipts_matched(connection, window, matches)
+        orders = {r.purchase_order for r in receipts if r.purchase_order}
+        references = {row.reference for row in rows if row.reference}
+        if context.connection.policies.po_link == "invoice_reference":
+            orders |= references
+        headers, lines, _ = staged.order_parts(connection, window, orders)
+        self._order_lines = {
+            (line.purchase_order, line.line): line for ls in lines.values() for line in ls
+        }
+        self._postings = grouped(postings, *pair)
+        self._matches = grouped(matches, *pair)
+        self._receipts = grouped(receipts, "supplier", "grn")
+        self._headers = headers
+        self._credited = self._credited_keys(connection, name, rows)
+        self.parts = [self._parts_of(row) for row in sorted(rows, key=_invoice_order)]
+        here = {(row.supplier, row.invoice) for row in rows}
+        self.stray = [
+            posting
+            for posting in postings
+            if window.covers(posting.post_date)
+            and (
+                not is_distribution(posting) or (posting.supplier, posting.invoice) not in here
+            )
+        ]
+        codes = {row.supplier for row in rows}
+        self.suppliers = read_plan(connection, name, codes, Kind.SUPPLIER, PLAN["suppliers"])
+        self.orders = read_plan(
+            connection, name, orders, Kind.PURCHASE_ORDER, PLAN["purchases"]
+        )
+        master = staged.suppliers(connection, name)
+        self.terms = {code: row.terms_code for code, row in master.items()}
+
+    @staticmethod
+    def _credited_keys(
+        connection: sa.Connection, name: str, rows: Iterable[InvoiceRow]
+    ) -> set[tuple[str, str]]:
+        wanted = [(r.supplier, r.reference) for r in rows if r.value < 0 and r.reference]
+        found = staged.rows_by(
+            connection, name, InvoiceRow, "invoices", ("supplier", "invoice"), wanted
+        )
+        return {(r.supplier, r.invoice) for r in found if r.value > 0}
+
+    def _parts_of(self, row: InvoiceRow) -> InvoiceParts:
+        key = (row.supplier, row.invoice)
+        matches = self._matches.get(key, [])
+        grns = sorted({(m.supplier, m.grn) for m in matches})
+        reference = row.reference or ""
+        is_credit = (row.supplier, reference) in self._credited
+        return InvoiceParts(
+            invoice=row,
+            postings=[p for p in self._postings.get(key, []) if is_distribution(p)],
+            matches=matches,
+            receipts=[r for grn in grns for r in self._receipts.get(grn, [])],
+            order_lines=self._order_lines,
+            referenced_order=reference if reference in self._headers else None,
+            credited=invoice_key(row.supplier, reference) if is_credit else None,
+        )
+
+
+def _invoice_order(row: InvoiceRow) -> tuple[bool, str, str, str]:
+    """Sort credits after invoices, so that what a credit names is there before it."""
+    return (row.value < 0, str(row.invoice_date), row.supplier, row.invoice)

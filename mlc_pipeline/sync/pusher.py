@@ -1,0 +1,264 @@
+"""Pushing a window: plan rows in, outcomes out; one document never stops the others.
+
+What must not come in: HTTP, Dagster, steps of a document.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+import sqlalchemy as sa
+
+from mlc_pipeline.cin7.errors import Cin7Error, NotAuthorised
+from mlc_pipeline.staging.load import Stamp, replace_days
+from mlc_pipeline.staging.tables import PLAN, PUSH
+from mlc_pipeline.sync import content, staged
+from mlc_pipeline.sync.invoices import invoice_key
+from mlc_pipeline.sync.ledger import DocumentRef
+from mlc_pipeline.sync.plan import Hold
+from mlc_pipeline.sync.protocol import Unsettled
+from mlc_pipeline.sync.push import Push, Pushed, Wanted
+from mlc_pipeline.sync.staged import Window
+from mlc_pipeline.sync.vocabulary import READY, REASONS, Kind, Outcome, Verdict
+
+logger = logging.getLogger(__name__)
+
+_CONTENTS: Mapping[Kind, type[Any]] = {
+    Kind.SUPPLIER: content.SupplierContent,
+    Kind.PURCHASE_ORDER: content.OrderContent,
+    Kind.RECEIPT: content.ReceiptContent,
+    Kind.INVOICE: content.InvoiceContent,
+    Kind.CREDIT_NOTE: content.CreditContent,
+}
+_ORDER = {kind: place for place, kind in enumerate(_CONTENTS)}
+_GIVE_UP_AFTER = 3  # documents in a row that could not be sent: Cin7 is down, stop knocking
+
+Progress = Callable[[int, int], None]
+"""Called with documents done and documents in all."""
+
+
+class PlanMissing(Exception):  # noqa: N818 - tells what to do: plan first
+    """Documents of the window have no verdict: the plan was not made, or is not whole."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """A plan row and what became of it."""
+
+    day: date
+    kind: Kind
+    source_key: str
+    supplier: str | None
+    amount: Decimal
+    currency: str | None
+    pushed: Pushed
+
+
+@dataclass
+class Results:
+    """What became of a window's documents."""
+
+    rows: list[Result] = field(default_factory=list)
+
+    def failed_days(self) -> list[date]:
+        """Return the days on which a document failed."""
+        return sorted({r.day for r in self.rows if r.pushed.outcome is Outcome.FAILED})
+
+
+def push_window(
+    engine: sa.Engine,
+    stamp: Stamp,
+    window: Window,
+    kind: str,
+    push: Push,
+    *,
+    progress: Progress = lambda _done, _all: None,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Results:
+    """Push the ready documents of a plan table and record the outcome of every one.
+
+    Args:
+        engine: our database.
+        stamp: connection and run.
+        window: the days.
+        kind: suppliers, purchases or invoices.
+        push: what brings a document into Cin7.
+        progress: told after each document.
+        sleep: waits until a lost answer may be looked up.
+
+    Raises:
+        NotAuthorised: Cin7 does not take the credentials; what was done is recorded.
+    """
+    rows = _plan_rows(engine, window, kind)
+    run = _Run(push, len(rows), progress)
+    try:
+        run.first_pass(rows)
+        run.second_pass(sleep)
+    finally:
+        _record(engine, stamp, window, kind, run.results)
+    return run.results
+
+
+def _plan_rows(engine: sa.Engine, window: Window, kind: str) -> list[Any]:
+    table = PLAN[kind]
+    query = sa.select(table).where(
+        table.c.connection == window.connection,
+        table.c.partition.between(window.first, window.last),
+    )
+    with engine.connect() as connection:
+        rows = list(connection.execute(query))
+    return sorted(rows, key=_push_order)
+
+
+def _push_order(row: Any) -> tuple[int, str, str]:
+    """Sort so that what others need comes first: orders, receipts, invoices, credits."""
+    return (_ORDER.get(Kind(row.kind), len(_ORDER)), str(row.home), row.source_key)
+
+
+@dataclass
+class _Run:
+    push: Push
+    total: int
+    progress: Progress
+    results: Results = field(default_factory=Results)
+    unsettled: list[tuple[Any, float]] = field(default_factory=list)
+    unavailable_in_a_row: int = 0
+
+    def first_pass(self, rows: Iterable[Any]) -> None:
+        for row in rows:
+            if Verdict(row.verdict) in READY:
+                self._try(row, first=True)
+            else:
+                outcome = Outcome(row.verdict)
+                self._note(row, Pushed(outcome, None, None, row.reason_code, row.reason))
+            self.progress(len(self.results.rows), self.total)
+
+    def second_pass(self, sleep: Callable[[float], None]) -> None:
+        """Look up the answers that were lost, once each has rested long enough."""
+        waiting = sorted(self.unsettled, key=lambda pair: (_push_order(pair[0]), pair[1]))
+        for row, due in waiting:
+            left = due - time.monotonic()
+            if left > 0:
+                logger.info("waiting %.0f s to look for a lost answer", left)
+                sleep(left)
+            self._try(row, first=False)
+            self.progress(len(self.results.rows), self.total)
+
+    def _try(self, row: Any, *, first: bool) -> None:
+        if self.unavailable_in_a_row >= _GIVE_UP_AFTER:
+            self._note(row, _held("cin7_unavailable", "Cin7 is not available; not tried"))
+            return
+        try:
+            pushed = self.push.push(_wanted(row))
+        except Unsettled as unsettled:
+            if first:
+                self.unsettled.append((row, time.monotonic() + unsettled.seconds))
+                return
+            pushed = _held("answer_lost", unsettled.detail)
+        except Hold as hold:
+            pushed = _held(hold.reason.code, hold.detail)
+        except NotAuthorised:
+            raise
+        except Cin7Error as error:
+            pushed = Pushed(Outcome.FAILED, reason_code="cin7", reason=str(error))
+        except Exception as error:
+            # One document must not stop the rest; the run fails at its end with the days.
+            logger.exception("%s %s failed", row.kind, row.source_key)
+            text = f"{type(error).__name__}: {error}"
+            pushed = Pushed(Outcome.FAILED, reason_code="error", reason=text)
+        is_down = pushed.reason_code == "cin7_unavailable"
+        self.unavailable_in_a_row = self.unavailable_in_a_row + 1 if is_down else 0
+        self._note(row, pushed)
+
+    def _note(self, row: Any, pushed: Pushed) -> None:
+        self.results.rows.append(
+            Result(
+                row.partition,
+                Kind(row.kind),
+                row.source_key,
+                row.supplier,
+                row.amount,
+                row.currency,
+                pushed,
+            )
+        )
+
+
+def _held(code: str, detail: str) -> Pushed:
+    """Return the outcome of a reason: held, waiting or excluded."""
+    return Pushed(Outcome(REASONS[code].verdict), reason_code=code, reason=detail)
+
+
+def _wanted(row: Any) -> Wanted:
+    kind = Kind(row.kind)
+    adopt = next((d["after"] for d in row.difference or () if d["field"] == "adopt"), None)
+    return Wanted(
+        DocumentRef(kind, row.source_key, row.partition, row.home, row.amount, row.currency),
+        Verdict(row.verdict),
+        _CONTENTS[kind].model_validate(row.content) if row.content is not None else None,
+        adopt,
+    )
+
+
+def _record(
+    engine: sa.Engine, stamp: Stamp, window: Window, kind: str, results: Results
+) -> None:
+    rows = [
+        {
+            "partition": r.day,
+            "source_key": r.source_key,
+            "kind": r.kind,
+            "outcome": r.pushed.outcome,
+            "reason_code": r.pushed.reason_code,
+            "reason": r.pushed.reason,
+            "supplier": r.supplier,
+            "amount": r.amount,
+            "currency": r.currency,
+            "cin7_id": r.pushed.cin7_id,
+            "cin7_number": r.pushed.cin7_number,
+        }
+        for r in results.rows
+    ]
+    replace_days(engine, PUSH[kind], stamp, window.first, window.last, rows)
+
+
+def check_planned(engine: sa.Engine, window: Window, kind: str) -> None:
+    """Make sure that every document the window looks at has a verdict.
+
+    A push must never walk past a plan that is absent or older than what is staged.
+
+    Raises:
+        PlanMissing: naming the documents without one.
+    """
+    if kind == "suppliers":
+        return  # which suppliers are needed follows from the other two plans
+    table = PLAN[kind]
+    query = sa.select(table.c.source_key).where(
+        table.c.connection == window.connection,
+        table.c.partition.between(window.first, window.last),
+    )
+    with engine.connect() as connection:
+        planned = {row.source_key for row in connection.execute(query)}
+        expected = _expected(connection, window, kind)
+    missing = sorted(expected - planned)
+    if missing:
+        raise PlanMissing(
+            f"{window.connection}: {len(missing)} of {len(expected)} documents of "
+            f"{window.first} to {window.last} have no verdict in plan.{kind}, for example "
+            f"{', '.join(missing[:5])}; materialise plan/{kind} for these days first"
+        )
+
+
+def _expected(connection: sa.Connection, window: Window, kind: str) -> set[str]:
+    """Return the source keys of the documents dated in the window, as they are staged."""
+    if kind == "invoices":
+        rows = connection.execute(staged.invoices_dated(window))
+        return {invoice_key(row.supplier, row.invoice) for row in rows}
+    orders = connection.execute(staged.orders_dated(window))
+    return {row.purchase_order for row in orders}

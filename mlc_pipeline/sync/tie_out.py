@@ -1,0 +1,254 @@
+"""Tie-out: the postings of SYSPRO against what Cin7 answered and what its ledger says.
+
+Compared per account and cost centre over the documents that are in Cin7; what is not in
+Cin7 (held, waiting, excluded, failed) is shown beside it, so that the two add up to what
+SYSPRO posted.
+
+What must not come in: HTTP, Dagster.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+import sqlalchemy as sa
+
+from mlc_pipeline.staging.load import Stamp, replace_days
+from mlc_pipeline.staging.tables import PUSH, documents, tie_out
+from mlc_pipeline.sync import staged
+from mlc_pipeline.sync.invoices import is_distribution
+from mlc_pipeline.sync.money import ZERO, cin7_rate, rounded
+from mlc_pipeline.sync.plan import PlanContext
+from mlc_pipeline.sync.rows import InvoiceRow, PostingRow
+from mlc_pipeline.sync.staged import Window
+from mlc_pipeline.sync.vocabulary import Kind, Outcome
+
+IN_CIN7 = (Outcome.CREATED, Outcome.UPDATED, Outcome.UNCHANGED, Outcome.ADOPTED)
+"""Outcomes of documents that are in Cin7."""
+
+
+@dataclass
+class TieOut:
+    """The comparison of a window, in local currency.
+
+    Attributes:
+        lines: (day, account, cost centre) to [SYSPRO, Cin7, documents].
+        ledger: account to the amount in Cin7's own ledger, of the same documents.
+        rounding: differences that come from converting foreign invoices, per line.
+        not_in_cin7: (outcome, currency) to [documents, amount].
+    """
+
+    lines: dict[tuple[date, str, str], list[Any]] = field(default_factory=dict)
+    ledger: dict[str, Decimal] = field(default_factory=dict)
+    rounding: dict[tuple[date, str, str], Decimal] = field(default_factory=dict)
+    not_in_cin7: dict[tuple[str, str], list[Any]] = field(default_factory=dict)
+
+    def add(self, key: tuple[date, str, str], side: int, amount: Decimal) -> None:
+        """Add an amount to one side (0 SYSPRO, 1 Cin7)."""
+        self.lines.setdefault(key, [ZERO, ZERO, 0])[side] += amount
+
+    def by_account(self, side: int) -> dict[str, Decimal]:
+        """Return the totals per account of one side."""
+        totals: dict[str, Decimal] = {}
+        for (_, account, _), values in self.lines.items():
+            totals[account] = totals.get(account, ZERO) + values[side]
+        return totals
+
+    def differences(self) -> list[tuple[date, str, str, Decimal, Decimal]]:
+        """Return the lines on which the two sides differ, rounding of currencies aside."""
+        return [
+            (day, account, centre, syspro, cin7)
+            for (day, account, centre), (syspro, cin7, _) in sorted(self.lines.items())
+            if syspro + self.rounding.get((day, account, centre), ZERO) != cin7
+        ]
+
+    def ledger_differences(self) -> list[tuple[str, Decimal, Decimal]]:
+        """Return the accounts on which Cin7's documents and its ledger differ."""
+        booked = self.by_account(1)
+        return [
+            (account, booked.get(account, ZERO), self.ledger.get(account, ZERO))
+            for account in sorted({*booked, *self.ledger})
+            if booked.get(account, ZERO) != self.ledger.get(account, ZERO)
+        ]
+
+
+def tie_out_window(
+    engine: sa.Engine,
+    stamp: Stamp,
+    window: Window,
+    context: PlanContext,
+    transactions: Callable[[date, date], Iterable[Mapping[str, Any]]],
+) -> TieOut:
+    """Compare a window and write the table `tie_out.ap`.
+
+    Args:
+        engine: our database.
+        stamp: connection and run.
+        window: the days.
+        context: mappings and references.
+        transactions: reads Cin7's ledger from one day to another, both included.
+    """
+    with engine.connect() as connection:
+        pushed = _pushed(connection, window)
+        keys = [tuple(r.source_key.split("|", 1)) for r in pushed if r.outcome in IN_CIN7]
+        pair = ("supplier", "invoice")
+        name = window.connection
+        rows = staged.rows_by(connection, name, InvoiceRow, "invoices", pair, keys)
+        postings = staged.rows_by(connection, name, PostingRow, "postings", pair, keys)
+        answered = _answered(connection, window)
+    result = TieOut()
+    invoices = {(r.supplier, r.invoice): r for r in rows}
+    by_invoice = staged.grouped(postings, *pair)
+    tasks: set[str] = set()
+    for row in pushed:
+        if row.outcome not in IN_CIN7:
+            _count_absent(result, row)
+            continue
+        key = tuple(row.source_key.split("|", 1))
+        document = answered.get(row.source_key)
+        invoice = invoices.get(key)
+        if document is None or invoice is None or document["status"] == "DRAFT":
+            continue
+        tasks.add(document["task_id"])
+        _add_syspro(result, row.partition, by_invoice.get(key, ()), context)
+        _add_cin7(result, row.partition, document, invoice, context)
+    if tasks:
+        # A document moved into the window is dated before it, or after.
+        dates = [r.invoice_date for r in rows if r.invoice_date is not None]
+        _add_ledger(result, tasks, transactions(min(dates), max(dates)))
+    _settle_rounding(result, pushed, invoices, context)
+    _write(engine, stamp, window, result)
+    return result
+
+
+def _pushed(connection: sa.Connection, window: Window) -> list[Any]:
+    table = PUSH["invoices"]
+    query = sa.select(table).where(
+        table.c.connection == window.connection,
+        table.c.partition.between(window.first, window.last),
+    )
+    return list(connection.execute(query))
+
+
+def _answered(connection: sa.Connection, window: Window) -> dict[str, dict[str, Any]]:
+    table = PUSH["invoices"]
+    query = sa.select(documents.c.source_key, documents.c.answered, documents.c.task_id).where(
+        documents.c.connection == window.connection,
+        documents.c.kind.in_([Kind.INVOICE, Kind.CREDIT_NOTE]),
+        documents.c.source_key.in_(
+            sa.select(table.c.source_key).where(
+                table.c.connection == window.connection,
+                table.c.partition.between(window.first, window.last),
+            )
+        ),
+    )
+    return {
+        row.source_key: {**(row.answered or {}), "task_id": row.task_id}
+        for row in connection.execute(query)
+        if row.answered
+    }
+
+
+def _count_absent(result: TieOut, row: Any) -> None:
+    entry = result.not_in_cin7.setdefault((row.outcome, row.currency or ""), [0, ZERO])
+    entry[0] += 1
+    entry[1] += row.amount
+
+
+def _add_syspro(
+    result: TieOut, day: date, postings: Iterable[PostingRow], context: PlanContext
+) -> None:
+    carries = context.connection.policies.cost_centre in (
+        "charge_reference",
+        "header_attribute",
+    )
+    for posting in postings:
+        mapped = context.mappings.accounts.lookup(posting.gl_code)
+        if not is_distribution(posting) or mapped is None or mapped.role == "payable":
+            continue
+        centre = ""
+        if carries and mapped.role != "tax":
+            centre = context.cost_centre(posting.gl_code) or ""
+        result.add((day, mapped.cin7_account, centre), 0, posting.amount)
+
+
+def _add_cin7(
+    result: TieOut,
+    day: date,
+    document: Mapping[str, Any],
+    invoice: InvoiceRow,
+    context: PlanContext,
+) -> None:
+    rate = _rate(invoice, context)
+    for key, amount in document["amounts"].items():
+        account, _, centre = key.partition("|")
+        result.add((day, account, centre), 1, rounded(Decimal(amount) * rate))
+        result.lines[(day, account, centre)][2] += 1
+    for rule, amount in document["tax"].items():
+        account = context.references.tax_rules[rule].account
+        result.add((day, account, ""), 1, rounded(Decimal(amount) * rate))
+
+
+def _rate(invoice: InvoiceRow, context: PlanContext) -> Decimal:
+    if context.currency(invoice.currency) == context.references.base_currency:
+        return Decimal(1)
+    return cin7_rate(invoice.exchange_rate, invoice.mul_div)
+
+
+def _add_ledger(
+    result: TieOut, tasks: set[str], transactions: Iterable[Mapping[str, Any]]
+) -> None:
+    payable: dict[str, Decimal] = {}
+    for row in transactions:
+        if row.get("TaskID") not in tasks:
+            continue
+        amount = Decimal(row["Amount"])
+        for account, sign in ((row["DebitAccountCode"], 1), (row["CreditAccountCode"], -1)):
+            payable[account] = payable.get(account, ZERO) + sign * amount
+    known = result.by_account(1)
+    # The other side of every entry is accounts payable, which is no line of a document.
+    result.ledger = {account: sum_ for account, sum_ in payable.items() if account in known}
+
+
+def _settle_rounding(
+    result: TieOut,
+    pushed: Iterable[Any],
+    invoices: Mapping[Any, InvoiceRow],
+    context: PlanContext,
+) -> None:
+    """Name the cents that converting foreign documents moves, instead of hiding them.
+
+    Cin7 keeps a foreign document in its own currency and converts each line; SYSPRO's
+    postings are local. A day and account with a foreign document may differ by a cent a
+    line; that is taken out of the difference and shown as rounding.
+    """
+    foreign: dict[date, int] = {}
+    for row in pushed:
+        invoice = invoices.get(tuple(row.source_key.split("|", 1)))
+        if invoice is not None and _rate(invoice, context) != 1:
+            foreign[row.partition] = foreign.get(row.partition, 0) + 1
+    limit = Decimal("0.05")
+    for key, (syspro, cin7, _) in result.lines.items():
+        gap = cin7 - syspro
+        if gap and abs(gap) <= limit * foreign.get(key[0], 0):
+            result.rounding[key] = gap
+
+
+def _write(engine: sa.Engine, stamp: Stamp, window: Window, result: TieOut) -> None:
+    rows = [
+        {
+            "partition": day,
+            "account": account,
+            "cost_centre": centre,
+            "syspro": syspro,
+            "cin7": cin7,
+            "rounding": result.rounding.get((day, account, centre), ZERO),
+            "documents": count,
+        }
+        for (day, account, centre), (syspro, cin7, count) in result.lines.items()
+    ]
+    replace_days(engine, tie_out, stamp, window.first, window.last, rows)
