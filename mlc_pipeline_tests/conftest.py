@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,12 +15,12 @@ from mlc_pipeline.staging.tables import metadata
 
 
 @pytest.fixture(scope="session")
-def database_address(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """URL of an empty database of this test process on an embedded server."""
-    shared = tmp_path_factory.getbasetemp()
-    if os.environ.get("PYTEST_XDIST_WORKER"):
-        shared = shared.parent  # all workers use one server
-    base = db.database_url({"MLC_HOME": str(shared)})
+def database_address() -> str:
+    """URL of an empty database of this test process, on one embedded server for all."""
+    run = os.environ.get("PYTEST_XDIST_TESTRUNUID", str(os.getpid()))
+    # Not below pytest's own folder: as root the server runs as another user, who may not
+    # enter it.
+    base = db.database_url({"MLC_HOME": str(Path(tempfile.gettempdir()) / f"mlc-tests-{run}")})
     name = f"tests_{os.environ.get('PYTEST_XDIST_WORKER', 'alone')}"
     admin = sa.create_engine(base, isolation_level="AUTOCOMMIT")
     with admin.connect() as connection:

@@ -6,8 +6,6 @@ checks. Each check says which record, what was found, what was expected, what to
 What must not come in: the comparisons themselves.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import dagster as dg
@@ -53,7 +51,7 @@ def _schema(site: Site, name: str) -> dg.AssetChecksDefinition:
     )
     def schema(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
         with runtime_of(context).engine.connect() as connection:
-            frame = staged_frame(connection, name, Stamp(site.name, context.run_id))
+            frame = staged_frame(connection, name, Stamp(site.name, context.run.run_id))
         found = problems(entity_schema(entity), frame)
         return dg.AssetCheckResult(
             passed=not found,
@@ -139,7 +137,7 @@ def _defaults_exist(site: Site) -> dg.AssetChecksDefinition:
         asset=site.key("cin7", "settings"),
         name="defaults_exist",
         description="The connection's defaults exist in Cin7, and the base currencies agree.",
-        additional_deps=site.keys("cin7", CIN7),
+        additional_deps=site.keys("cin7", [book for book in CIN7 if book != "settings"]),
         required_resource_keys={"runtime"},
     )
     def defaults_exist(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
@@ -188,8 +186,8 @@ def _conservation(site: Site, push: str, plan: str) -> dg.AssetChecksDefinition:
     )
     def conservation(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
         with runtime_of(context).engine.connect() as connection:
-            read = _totals(connection, PLAN[plan], site.name, context.run_id)
-            out = _totals(connection, PUSH[plan], site.name, context.run_id)
+            read = _totals(connection, PLAN[plan], site.name, context.run.run_id)
+            out = _totals(connection, PUSH[plan], site.name, context.run.run_id)
         return dg.AssetCheckResult(
             passed=read == out,
             metadata={
@@ -233,7 +231,7 @@ def _agreement(site: Site) -> dg.AssetChecksDefinition:
     def agrees(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
         query = sa.select(tie_out).where(
             tie_out.c.connection == site.name,
-            tie_out.c.run_id == context.run_id,
+            tie_out.c.run_id == context.run.run_id,
             tie_out.c.syspro + tie_out.c.rounding != tie_out.c.cin7,
         )
         with runtime_of(context).engine.connect() as connection:

@@ -3,8 +3,6 @@
 What must not come in: assets, business rules.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -131,9 +129,7 @@ def money(amount: Decimal | None) -> float:
     return float(amount or 0)
 
 
-def table(
-    rows: Iterable[Mapping[str, Any]], *, limit: int = TABLE_ROWS
-) -> dg.MetadataValue[Any]:
+def table(rows: Iterable[Mapping[str, Any]], *, limit: int = TABLE_ROWS) -> dg.MetadataValue:
     """Return rows as a table of the UI; values as text, so that amounts keep their digits."""
     shown = []
     for position, row in enumerate(rows):

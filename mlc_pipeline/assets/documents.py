@@ -3,8 +3,6 @@
 What must not come in: verdicts, steps, comparisons; they live in `sync`.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable
 from datetime import date
@@ -75,7 +73,7 @@ def _plan(
         description=f"{PLANNED[name]} {_DRY}",
         kinds={"postgres"},
     )
-    def plan(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
+    def plan(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         runtime, window = runtime_of(context), window_of(context, site)
         with runtime.step(site.connection, context.run_id, f"plan/{name}") as cost:
             made = make(
@@ -137,7 +135,7 @@ def _push(site: Site, name: str, kind: str, deps: list[dg.AssetKey]) -> dg.Asset
         "call, and a lost answer is looked up before anything is sent again.",
         kinds={"rest"},
     )
-    def push(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
+    def push(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         runtime, window = runtime_of(context), window_of(context, site)
         ledger = ledger_of(runtime, site, context.run_id)
         client = runtime.cin7(site.connection, priority_of(context))
@@ -249,7 +247,7 @@ def _tie_out(site: Site, deps: list[dg.AssetKey]) -> dg.AssetsDefinition:
         "ledger, per account and cost centre, to the cent.",
         kinds={"postgres"},
     )
-    def tie_out(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
+    def tie_out(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         runtime, window = runtime_of(context), window_of(context, site)
         client = runtime.cin7(site.connection, priority_of(context))
         with runtime.step(site.connection, context.run_id, "tie_out/ap") as cost:

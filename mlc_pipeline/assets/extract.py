@@ -3,8 +3,6 @@
 What must not come in: how SYSPRO is read, what is considered.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from datetime import date
 from decimal import Decimal
@@ -65,7 +63,7 @@ def column_schema(entity: Entity) -> dg.TableSchema:
     )
 
 
-def _result(loaded: Loaded, entity: Entity, rejected: int) -> dg.MaterializeResult[None]:
+def _result(loaded: Loaded, entity: Entity, rejected: int) -> dg.MaterializeResult:
     return dg.MaterializeResult(
         metadata={
             "rows": loaded.rows,
@@ -84,7 +82,7 @@ def _extract(
     site: Site,
     entity: Entity,
     read: Callable[[Extraction], Loaded],
-) -> dg.MaterializeResult[None]:
+) -> dg.MaterializeResult:
     runtime = runtime_of(context)
     name = f"syspro/{entity.name}"
     extraction = runtime.extraction(site.connection, context.run_id)
@@ -104,7 +102,7 @@ def _snapshot(site: Site, entity: Entity, text: str) -> dg.AssetsDefinition:
         description=text,
         kinds=_KINDS,
     )
-    def snapshot(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
+    def snapshot(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         return _extract(context, site, entity, lambda e: e.snapshot(entity.name))
 
     return snapshot
@@ -116,7 +114,7 @@ def _dated(site: Site, entity: Entity, text: str) -> dg.AssetsDefinition:
         description=text,
         kinds=_KINDS,
     )
-    def dated(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
+    def dated(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         window = window_of(context, site)
 
         def read(extraction: Extraction) -> Loaded:
@@ -139,7 +137,7 @@ def _order_lines(site: Site) -> dg.AssetsDefinition:
         description="The lines of the day's purchase orders.",
         kinds=_KINDS,
     )
-    def purchase_order_lines(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
+    def purchase_order_lines(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         window = window_of(context, site)
         return _extract(
             context, site, entity, lambda e: order_lines(e, window.first, window.last)
@@ -160,7 +158,7 @@ def _counterparts(site: Site) -> dg.AssetsDefinition:
         "late postings, matched receipts, their orders. Logs off from SYSPRO at its end.",
         kinds=_KINDS,
     )
-    def read_counterparts(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
+    def read_counterparts(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         runtime, window = runtime_of(context), window_of(context, site)
         extraction = runtime.extraction(site.connection, context.run_id)
         with runtime.step(site.connection, context.run_id, "syspro/counterparts") as cost:

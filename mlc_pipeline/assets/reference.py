@@ -3,8 +3,6 @@
 What must not come in: how Cin7 is called, what a mapping means.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -44,7 +42,7 @@ def _book(
         description=f"{text} Read from Cin7 once a cycle.",
         kinds={"rest", "postgres"},
     )
-    def book(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
+    def book(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         runtime = runtime_of(context)
         client = runtime.cin7(site.connection, priority_of(context))
         with runtime.step(site.connection, context.run_id, f"cin7/{name}") as cost:
@@ -82,12 +80,12 @@ def mapping_assets(site: Site) -> list[dg.AssetsDefinition]:
             for name in MAPPING
         ],
     )
-    def mapping(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[None]]:
+    def mapping(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:
         runtime, read = runtime_of(context), read_mappings(site.folder)
         for name, target in MAPPING.items():
             frame = read.tables.get(name)
             rows = [] if frame is None else frame.to_dict("records")
-            kept = [{k: v for k, v in row.items() if k in target.c} for row in rows]
+            kept = [{str(k): v for k, v in row.items() if str(k) in target.c} for row in rows]
             count = replace_table(runtime.engine, target, stamp_of(context, site), kept)
             problems = [p for p in read.problems if p.file.endswith(f"/{name}.csv")]
             yield dg.MaterializeResult(

@@ -210,7 +210,7 @@ class Runtime:
 
     def _reads(self, connection: Connection) -> int:
         opened = self._syspro.get(connection.name)
-        return opened.reader.calls if opened else 0
+        return getattr(opened.reader, "calls", 0) if opened else 0
 
     def close(self) -> None:
         """Log off and close everything; safe to call twice."""

@@ -3,9 +3,8 @@
 What must not come in: what a cycle does.
 """
 
-from __future__ import annotations
-
 from datetime import timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import dagster as dg
@@ -22,7 +21,7 @@ def range_tags(first: object, last: object) -> dict[str, str]:
 
 
 def cycle_schedule(
-    connection: Connection, job: dg.UnresolvedAssetJobDefinition | dg.JobDefinition
+    connection: Connection, job: Any
 ) -> dg.ScheduleDefinition:
     """Return the schedule that starts the connection's cycles.
 

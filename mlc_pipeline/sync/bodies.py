@@ -207,10 +207,11 @@ def order_of(content: OrderContent, purchase_id: str, *, authorise: bool) -> wir
     )
 
 
-def stock_post(
-    content: ReceiptContent, purchase_id: str, task_id: str | None
-) -> wire.StockPost:
-    """Return the body of a receipt on a group of the purchase, or on a new one."""
+def stock_post(content: ReceiptContent, purchase_id: str, task_id: str) -> wire.StockPost:
+    """Return the body of a receipt on a group of the purchase, or on a new one.
+
+    It goes to the purchase's location: Cin7 ignores one on the line.
+    """
     return wire.StockPost(
         purchase_id=purchase_id,
         task_id=task_id,
@@ -220,7 +221,6 @@ def stock_post(
                 date=content.received,
                 quantity=line.quantity,
                 sku=line.sku,
-                location=content.location,
             )
             for line in content.lines
         ),

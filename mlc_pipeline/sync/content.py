@@ -143,7 +143,6 @@ class ReceiptContent(_Content):
     purchase_order: str
     grn: str
     received: date
-    location: str
     lines: tuple[ReceiptLine, ...]
 
 

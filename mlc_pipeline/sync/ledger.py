@@ -129,11 +129,15 @@ class Ledger:
         with self._engine.connect() as connection:
             return {row.cin7_id: row.source_key for row in connection.execute(query)}
 
-    def tasks(self, purchase_id: str) -> list[tuple[str, str]]:
-        """Return (kind, task id) of every receipt and invoice on a purchase."""
+    def tasks(self, purchase_id: str, but: str) -> list[tuple[str, str]]:
+        """Return (kind, task id) of every receipt and invoice on a purchase.
+
+        The document with the source key `but` does not count: it may be looked for again.
+        """
         query = sa.select(documents.c.kind, documents.c.task_id).where(
             documents.c.connection == self._connection,
             documents.c.cin7_id == purchase_id,
+            documents.c.source_key != but,
             documents.c.task_id.is_not(None),
             documents.c.kind.in_([Kind.RECEIPT, Kind.INVOICE]),
         )
@@ -202,7 +206,7 @@ class Ledger:
     def close(
         self,
         write_id: int,
-        state: str,
+        outcome: str,
         ref: DocumentRef,
         *,
         reason: str | None = None,
@@ -212,7 +216,7 @@ class Ledger:
 
         Args:
             write_id: from `intend`.
-            state: done, refused, not_sent, not_applied or uncertain.
+            outcome: done, refused, not_sent, not_applied or uncertain.
             ref: the document.
             reason: why, when it is not done.
             document: columns of the document to set (state, cin7_id, task_id, …).
@@ -222,10 +226,10 @@ class Ledger:
                 writes.update()
                 .where(writes.c.id == write_id)
                 .values(
-                    state=state,
+                    state=outcome,
                     reason=reason,
                     target_id=document.get("task_id") or document.get("cin7_id"),
-                    finished_at=None if state in OPEN else sa.func.clock_timestamp(),
+                    finished_at=None if outcome in OPEN else sa.func.clock_timestamp(),
                 )
             )
             connection.execute(

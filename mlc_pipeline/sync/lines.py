@@ -13,8 +13,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from decimal import Decimal
 
+from mlc_pipeline.cin7.requests import line_total
 from mlc_pipeline.sync.content import Charge, ProductLine
-from mlc_pipeline.sync.money import ZERO, line_total, rounded, unit_price
+from mlc_pipeline.sync.money import ZERO, rounded, unit_price
 from mlc_pipeline.sync.plan import Hold
 
 _QUANTITY_STEP = Decimal("0.0001")
@@ -65,7 +66,7 @@ def product_line(
     """
     quantity = checked_quantity(item.sku, item.quantity)
     price = unit_price(item.value, quantity)
-    total = line_total(quantity, price, decimals)
+    total = line_total(quantity, price, None, decimals)
     comment = f"lines {', '.join(item.sources)}" if len(item.sources) > 1 else None
     line = ProductLine(
         sku=item.sku,

@@ -58,13 +58,6 @@ def unit_price(value: Decimal, quantity: Decimal) -> Decimal:
         return (value / quantity).quantize(_PRICE_STEP, ROUND_HALF_UP)
 
 
-def line_total(quantity: Decimal, price: Decimal, decimals: int) -> Decimal:
-    """Return the line total as Cin7 checks it: quantity x price, rounded."""
-    with localcontext() as context:
-        context.prec = 50
-        return rounded(quantity * price, decimals)
-
-
 def to_base(amount: Decimal, rate: Decimal, mul_div: str | None) -> Decimal:
     """Convert a supplier-currency amount to local currency, to the cent.
 
@@ -78,13 +71,16 @@ def to_base(amount: Decimal, rate: Decimal, mul_div: str | None) -> Decimal:
 
 
 def cin7_rate(rate: Decimal, mul_div: str | None) -> Decimal:
-    """Return Cin7's rate (base units per supplier unit) for a SYSPRO rate, 6 decimals."""
+    """Return Cin7's rate (base units per supplier unit) for a SYSPRO rate.
+
+    Cin7 keeps 5 decimals of it.
+    """
     if rate == 0:
         return Decimal(1)
     with localcontext() as context:
         context.prec = 50
         exact = 1 / rate if mul_div == "D" else rate
-    return exact.quantize(Decimal("0.000001"), ROUND_HALF_UP)
+    return exact.quantize(Decimal("0.00001"), ROUND_HALF_UP)
 
 
 def discounted(price: Decimal, percents: Sequence[Decimal]) -> Decimal:

@@ -328,7 +328,6 @@ def _plan_receipt(
             purchase_order=purchase_order,
             grn=grn,
             received=received,
-            location=context.location(rows[0].warehouse or parts.order.warehouse),
             lines=_receipt_lines(stocked),
         )
         return judge(known, content, may_update=lambda *_: False)

@@ -183,7 +183,7 @@ def plan_purchase_window(
         for receipt in plan_receipts(parts, order, context):
             if window.covers(receipt.home) or _is_matched(receipt, matched):
                 plan.add(window.clamp([receipt.home]), receipt)
-    for row in lost:
+    for row in (row for row in lost if row.purchase_order not in orders):
         plan.add(window.last, plan_order(OrderParts(row), context, held))
     _add_rejected(plan, window, rejected, Kind.PURCHASE_ORDER)
     _add_vanished(plan, window, ledger, [Kind.PURCHASE_ORDER, Kind.RECEIPT])
@@ -284,7 +284,8 @@ class _Material:
         self.days = staged.considered_invoices(connection, window)
         pair = ("supplier", "invoice")
         rows = staged.rows_by(connection, name, InvoiceRow, "invoices", pair, self.days)
-        rows += staged.undated(connection, window, "invoices", InvoiceRow)
+        lost = staged.undated(connection, window, "invoices", InvoiceRow)
+        rows += [row for row in lost if (row.supplier, row.invoice) not in self.days]
         keys = [(row.supplier, row.invoice) for row in rows]
         postings = staged.rows_by(connection, name, PostingRow, "postings", pair, self.days)
         matches = staged.matches_of(connection, window, keys)

@@ -301,11 +301,12 @@ class Push:
         document = self._ledger.document(Kind.RECEIPT, wanted.ref.source_key)
         if document is not None and document.state == "done":
             return Pushed(Outcome.UNCHANGED, purchase_id, order.cin7_number)
-        body = bodies.stock_post(content, purchase_id, self._receipt_task(order))
+        body = bodies.stock_post(content, purchase_id, self._receipt_task(order, wanted))
         wire = body.to_wire()
 
         def find(_write: OpenWrite) -> Answer | None:
-            taken = {t for kind, t in self._ledger.tasks(purchase_id) if kind == Kind.RECEIPT}
+            tasks = self._ledger.tasks(purchase_id, but=wanted.ref.source_key)
+            taken = {task for kind, task in tasks if kind == Kind.RECEIPT}
             groups = self._cin7.purchase(purchase_id).get("StockReceived") or []
             ours = [
                 g
@@ -334,12 +335,12 @@ class Push:
         outcome = Outcome.ADOPTED if written.was_found else Outcome.CREATED
         return Pushed(outcome, purchase_id, order.cin7_number)
 
-    def _receipt_task(self, order: Document) -> str:
+    def _receipt_task(self, order: Document, wanted: Wanted) -> str:
         """Return the group for a receipt: an invoiced one, the first one, or a new one.
 
         A group takes a product once, so each receipt has a group of its own.
         """
-        tasks = self._ledger.tasks(_purchase_id(order))
+        tasks = self._ledger.tasks(_purchase_id(order), but=wanted.ref.source_key)
         received = {task for kind, task in tasks if kind == Kind.RECEIPT}
         for kind, task in tasks:
             if kind == Kind.INVOICE and task not in received:
@@ -376,16 +377,18 @@ class Push:
         if is_stock_first and absent:
             raise Hold("order_missing", f"receipt {', '.join(absent)} is not in Cin7 yet")
         tasks = [r.task_id for r in receipts.values() if r is not None and r.task_id]
-        task = self._invoice_task(order, tasks)
+        task = self._invoice_task(order, tasks, wanted)
         found = self._post_invoice(wanted, _purchase_id(order), task, order)
         outcome = Outcome.ADOPTED if found else Outcome.CREATED
         return Pushed(outcome, order.cin7_id, order.cin7_number)
 
-    def _invoice_task(self, order: Document, receipt_tasks: Iterable[str]) -> str:
+    def _invoice_task(
+        self, order: Document, receipt_tasks: Iterable[str], wanted: Wanted
+    ) -> str:
         """Return the group for an invoice: its receipts', else the first, else a new one."""
         invoiced = {
             task
-            for kind, task in self._ledger.tasks(_purchase_id(order))
+            for kind, task in self._ledger.tasks(_purchase_id(order), but=wanted.ref.source_key)
             if kind == Kind.INVOICE
         }
         for task in (*receipt_tasks, order.task_id):

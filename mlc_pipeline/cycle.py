@@ -1,0 +1,237 @@
+"""One sync cycle in the foreground, and what came of it.
+
+What must not come in: printing, arguments; they are the command line's.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import dagster as dg
+import sqlalchemy as sa
+
+from mlc_pipeline import database
+from mlc_pipeline.assets.runtime import Progress, runtime_resource
+from mlc_pipeline.automation.schedules import range_tags
+from mlc_pipeline.connection.model import Connection
+from mlc_pipeline.definitions import build_definitions, job_name
+from mlc_pipeline.instance import dagster_home
+from mlc_pipeline.staging.tables import PUSH, cycle_steps, tie_out
+from mlc_pipeline.sync.vocabulary import Outcome
+
+ALL_DONE, SOMETHING_FAILED, SOMETHING_HELD = 0, 1, 3
+"""Exit codes of a cycle."""
+
+
+@dataclass
+class KindSummary:
+    """What a cycle did with one kind of document; money per currency, as the document's."""
+
+    outcomes: dict[str, int] = field(default_factory=dict)
+    money: dict[str, Decimal] = field(default_factory=dict)
+
+    @property
+    def read(self) -> int:
+        """How many documents were looked at."""
+        return sum(self.outcomes.values())
+
+
+@dataclass
+class Summary:
+    """What came of a cycle."""
+
+    connection: str
+    run_id: str
+    first: date
+    last: date
+    succeeded: bool
+    seconds: float = 0.0
+    kinds: dict[str, KindSummary] = field(default_factory=dict)
+    stopped: list[dict[str, Any]] = field(default_factory=list)
+    syspro_calls: int = 0
+    cin7_calls: int = 0
+    cin7_writes: int = 0
+    waited_seconds: float = 0.0
+    posted: Decimal = Decimal(0)
+    in_cin7: Decimal = Decimal(0)
+    accounts: int = 0
+    different: int = 0
+    problems: list[str] = field(default_factory=list)
+
+    def count(self, *outcomes: Outcome) -> int:
+        """Return how many documents of all kinds had one of the outcomes."""
+        return sum(k.outcomes.get(o, 0) for k in self.kinds.values() for o in outcomes)
+
+    @property
+    def exit_code(self) -> int:
+        """0 all done or unchanged, 3 something held, 1 something failed."""
+        if not self.succeeded or self.count(Outcome.FAILED) or self.different:
+            return SOMETHING_FAILED
+        return SOMETHING_HELD if self.count(Outcome.HELD) else ALL_DONE
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the summary as JSON values; amounts as text."""
+        return {
+            "connection": self.connection,
+            "run_id": self.run_id,
+            "first": str(self.first),
+            "last": str(self.last),
+            "succeeded": self.succeeded,
+            "exit_code": self.exit_code,
+            "seconds": round(self.seconds, 1),
+            "kinds": {
+                name: {
+                    "read": kind.read,
+                    **{o.value: kind.outcomes.get(o, 0) for o in Outcome},
+                    "money": {currency: str(m) for currency, m in kind.money.items()},
+                }
+                for name, kind in self.kinds.items()
+            },
+            "syspro_calls": self.syspro_calls,
+            "cin7_calls": self.cin7_calls,
+            "cin7_writes": self.cin7_writes,
+            "waited_seconds": round(self.waited_seconds, 1),
+            "tie_out": {
+                "accounts": self.accounts,
+                "syspro": str(self.posted),
+                "cin7": str(self.in_cin7),
+                "different_lines": self.different,
+            },
+            "stopped": [{k: str(v) for k, v in row.items()} for row in self.stopped],
+            "problems": self.problems,
+        }
+
+
+def default_window(connection: Connection, now: datetime | None = None) -> tuple[date, date]:
+    """Return today and the look-back window, as the schedule takes them."""
+    today = (now or datetime.now(ZoneInfo(connection.time_zone))).date()
+    first = today - timedelta(days=connection.schedule.look_back_days)
+    return max(first, connection.start_date), max(today, connection.start_date)
+
+
+def run_cycle(
+    connection: Connection,
+    folder: Path,
+    first: date,
+    last: date,
+    *,
+    progress: Progress | None = None,
+    environ: Mapping[str, str] = os.environ,
+) -> Summary:
+    """Run one cycle over some days in this process, and return what came of it.
+
+    The run is recorded in Dagster's storage like any other and can be seen in the UI.
+    """
+    home = dagster_home(environ)
+    overrides = {"runtime": runtime_resource(environ, progress)}
+    definitions = build_definitions([(connection, folder)], overrides)
+    job = definitions.resolve_job_def(job_name(connection.name))
+    started = datetime.now(ZoneInfo("UTC"))
+    with dg.DagsterInstance.from_config(str(home)) as instance:
+        result = job.execute_in_process(
+            instance=instance,
+            tags={"connection": connection.name, **range_tags(first, last)},
+            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+            raise_on_error=False,
+        )
+        problems = list(_problems(result))
+    summary = Summary(connection.name, result.run_id, first, last, result.success)
+    summary.seconds = (datetime.now(ZoneInfo("UTC")) - started).total_seconds()
+    summary.problems = problems
+    with database.engine(environ).connect() as reading:
+        _read_outcomes(reading, summary)
+        _read_costs(reading, summary)
+        _read_tie_out(reading, summary)
+    return summary
+
+
+def _problems(result: dg.ExecuteInProcessResult) -> Iterable[str]:
+    """Yield what failed, in one line each: steps by their root cause, checks by their text."""
+    for event in result.all_events:
+        if event.is_step_failure:
+            error = event.step_failure_data.error
+            while error is not None and error.cause is not None:
+                error = error.cause
+            text = error.message.strip() if error else "failed"
+            yield f"{event.step_key}: {text}"
+    for evaluation in result.get_asset_check_evaluations():
+        if not evaluation.passed:
+            key = evaluation.asset_key.to_user_string()
+            yield f"{key}, check {evaluation.check_name}: {evaluation.description}"
+
+
+_STOPPED = (Outcome.HELD, Outcome.WAITING, Outcome.FAILED)
+
+
+def _read_outcomes(connection: sa.Connection, summary: Summary) -> None:
+    for table in PUSH.values():
+        ours = sa.and_(
+            table.c.connection == summary.connection, table.c.run_id == summary.run_id
+        )
+        grouped = sa.select(
+            table.c.kind,
+            table.c.outcome,
+            table.c.currency,
+            sa.func.count().label("documents"),
+            sa.func.sum(table.c.amount).label("amount"),
+        ).where(ours)
+        for row in connection.execute(
+            grouped.group_by(table.c.kind, table.c.outcome, table.c.currency)
+        ):
+            kind = summary.kinds.setdefault(row.kind, KindSummary())
+            kind.outcomes[row.outcome] = kind.outcomes.get(row.outcome, 0) + row.documents
+            if row.amount:
+                currency = row.currency or ""
+                kind.money[currency] = kind.money.get(currency, Decimal(0)) + row.amount
+        columns = (
+            "kind",
+            "source_key",
+            "outcome",
+            "amount",
+            "currency",
+            "reason_code",
+            "reason",
+        )
+        stopped = sa.select(*[table.c[name] for name in columns]).where(
+            ours, table.c.outcome.in_(_STOPPED)
+        )
+        summary.stopped += [dict(r._mapping) for r in connection.execute(stopped)]
+
+
+def _read_costs(connection: sa.Connection, summary: Summary) -> None:
+    total = sa.select(
+        *[
+            sa.func.coalesce(sa.func.sum(cycle_steps.c[name]), 0).label(name)
+            for name in ("syspro_calls", "cin7_calls", "cin7_writes", "waited_seconds")
+        ]
+    ).where(cycle_steps.c.run_id == summary.run_id)
+    row = connection.execute(total).one()
+    summary.syspro_calls, summary.cin7_calls = int(row.syspro_calls), int(row.cin7_calls)
+    summary.cin7_writes, summary.waited_seconds = (
+        int(row.cin7_writes),
+        float(row.waited_seconds),
+    )
+
+
+def _read_tie_out(connection: sa.Connection, summary: Summary) -> None:
+    ours = sa.and_(
+        tie_out.c.connection == summary.connection, tie_out.c.run_id == summary.run_id
+    )
+    differs = tie_out.c.syspro + tie_out.c.rounding != tie_out.c.cin7
+    row = connection.execute(
+        sa.select(
+            sa.func.coalesce(sa.func.sum(tie_out.c.syspro), 0).label("posted"),
+            sa.func.coalesce(sa.func.sum(tie_out.c.cin7), 0).label("in_cin7"),
+            sa.func.count(tie_out.c.account.distinct()).label("accounts"),
+            sa.func.count().filter(differs).label("different"),
+        ).where(ours)
+    ).one()
+    summary.posted, summary.in_cin7 = row.posted, row.in_cin7
+    summary.accounts, summary.different = row.accounts, row.different

@@ -1,0 +1,101 @@
+"""Dagster's own storage: the same PostgreSQL as our tables, given or embedded.
+
+`dagster.yaml` cannot branch on the environment, so it names `OurStorage`, which hands out
+dagster-postgres's storage on the URL of `database.database_url`.
+
+What must not come in: our tables, assets.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import sqlalchemy as sa
+from dagster._core.storage.base_storage import DagsterStorage
+from dagster._serdes import ConfigurableClass, ConfigurableClassData
+from dagster_postgres import DagsterPostgresStorage
+
+from mlc_pipeline.database import database_url, home_directory
+
+DAGSTER_YAML = """\
+# Dagster's settings for mlc_pipeline. Storage follows MLC_DATABASE_URL, else the embedded
+# PostgreSQL; both with dagster-postgres.
+storage:
+  custom:
+    module: mlc_pipeline.instance
+    class: OurStorage
+    config: {}
+
+telemetry:
+  enabled: false
+nux:
+  enabled: false
+
+# A run is one process: few at a time, and a backfill never starves the schedule.
+concurrency:
+  runs:
+    max_concurrent_runs: 4
+    tag_concurrency_limits:
+      - key: dagster/backfill
+        limit: 2
+  pools:
+    granularity: op
+    default_limit: 1
+
+run_monitoring:
+  enabled: true
+  start_timeout_seconds: 180
+  max_runtime_seconds: 86400
+  free_slots_after_run_end_seconds: 60
+
+# Only a crashed worker is run again; what Cin7 or SYSPRO refuse is not.
+run_retries:
+  enabled: true
+  max_retries: 1
+  retry_on_asset_or_op_failure: false
+
+retention:
+  schedule:
+    purge_after_days: 90
+  sensor:
+    purge_after_days:
+      skipped: 7
+      failure: 30
+      success: 90
+"""
+
+
+class OurStorage(DagsterStorage, ConfigurableClass):  # type: ignore[misc]
+    """Never made itself: `from_config_value` returns dagster-postgres's storage."""
+
+    @classmethod
+    def config_type(cls) -> Mapping[str, Any]:
+        """Return the settings it takes: none."""
+        return {}
+
+    @classmethod
+    def from_config_value(
+        cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
+    ) -> Self:
+        """Return the PostgreSQL storage of this installation."""
+        url = sa.make_url(database_url()).set(drivername="postgresql+psycopg2")
+        return DagsterPostgresStorage(  # type: ignore[return-value]
+            url.render_as_string(hide_password=False), inst_data=inst_data
+        )
+
+
+def dagster_home(environ: Mapping[str, str] = os.environ) -> Path:
+    """Return the folder of Dagster's settings, made with ours when it has none.
+
+    `DAGSTER_HOME` when set, else `dagster` in `MLC_HOME`.
+    """
+    given = environ.get("DAGSTER_HOME")
+    home = Path(given) if given else home_directory(environ) / "dagster"
+    home.mkdir(parents=True, exist_ok=True)
+    settings = home / "dagster.yaml"
+    if not settings.exists():
+        settings.write_text(DAGSTER_YAML, encoding="utf-8")
+    return home
