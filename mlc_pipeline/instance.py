@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import sqlalchemy as sa
 from dagster._core.storage.base_storage import DagsterStorage
@@ -68,7 +68,7 @@ retention:
 """
 
 
-class OurStorage(DagsterStorage, ConfigurableClass):  # type: ignore[misc]
+class OurStorage(DagsterStorage, ConfigurableClass):
     """Never made itself: `from_config_value` returns dagster-postgres's storage."""
 
     @classmethod
@@ -79,10 +79,10 @@ class OurStorage(DagsterStorage, ConfigurableClass):  # type: ignore[misc]
     @classmethod
     def from_config_value(
         cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
-    ) -> Self:
+    ) -> Any:
         """Return the PostgreSQL storage of this installation."""
         url = sa.make_url(database_url()).set(drivername="postgresql+psycopg2")
-        return DagsterPostgresStorage(  # type: ignore[return-value]
+        return DagsterPostgresStorage(
             url.render_as_string(hide_password=False), inst_data=inst_data
         )
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,8 +28,10 @@ from mlc_pipeline.connection.model import Connection
 from mlc_pipeline.staging.extract import Extraction
 from mlc_pipeline.staging.load import Stamp, upsert
 from mlc_pipeline.staging.tables import cycle_steps
+from mlc_pipeline.syspro.comfnd import ComfndReader
 from mlc_pipeline.syspro.enet import EnetClient
 from mlc_pipeline.syspro.odata import BasicAuth, ODataReader, SessionAuth
+from mlc_pipeline.syspro.reader import Reader
 from mlc_pipeline.syspro.session import Credentials, Session
 from mlc_pipeline.vault import KeyRing, SealedSessionStore, Vault, find_secret
 
@@ -54,8 +56,19 @@ class _Syspro:
 
     session: Session
     enet: EnetClient
-    reader: ODataReader
+    reader: Reader
     absent: frozenset[str]
+    held: ExitStack
+
+    @property
+    def calls(self) -> int:
+        """Requests sent, of both services."""
+        own = 0 if isinstance(self.reader, ComfndReader) else self.reader.calls
+        return self.enet.calls + own
+
+    def close(self) -> None:
+        """Log off, close the connections."""
+        self.held.close()
 
 
 @dataclass
@@ -66,6 +79,7 @@ class Runtime:
     progress: Progress = lambda _step, _done, _all: None
     _syspro: dict[str, _Syspro] = field(default_factory=dict)
     _cin7: dict[str, Cin7Client] = field(default_factory=dict)
+    _syspro_calls: dict[str, int] = field(default_factory=dict)
 
     @property
     def engine(self) -> sa.Engine:
@@ -117,20 +131,29 @@ class Runtime:
             self.vault, self.engine, connection.name, settings.enet_url, settings.operator
         )
         session = Session(enet, credentials, store, settings.session_wait_seconds)
-        session.open(run_id)
-        try:
-            reader = ODataReader(
+        with ExitStack() as opened:
+            opened.callback(enet.close)
+            session.open(run_id)
+            opened.callback(session.close)
+            reader = self._reader(connection, session, enet, opened)
+            absent = frozenset(reader.check(connection.entities().values()))
+            return _Syspro(session, enet, reader, absent, opened.pop_all())
+
+    def _reader(
+        self, connection: Connection, session: Session, enet: EnetClient, opened: ExitStack
+    ) -> Reader:
+        settings = connection.syspro
+        if settings.reader == "comfnd":
+            return ComfndReader(enet, session, settings.page_size)
+        return opened.enter_context(
+            ODataReader(
                 settings.odata_url,
                 settings.company,
                 self._odata_auth(connection, session),
                 settings.page_size,
                 settings.timeout_seconds,
             )
-            absent = frozenset(reader.check(connection.entities().values()))
-        except BaseException:
-            session.close()
-            raise
-        return _Syspro(session, enet, reader, absent)
+        )
 
     def _odata_auth(self, connection: Connection, session: Session) -> Any:
         if connection.syspro.odata_auth == "session":
@@ -144,9 +167,8 @@ class Runtime:
         """Log off: nothing of SYSPRO is read after this in the run."""
         opened = self._syspro.pop(connection.name, None)
         if opened is not None:
-            opened.session.close()
-            opened.reader.close()
-            opened.enet.close()
+            self._syspro_calls[connection.name] = opened.calls
+            opened.close()
 
     def cin7(self, connection: Connection, priority: str = "live") -> Cin7Client:
         """Return the run's Cin7 client; every call is paced by the shared budget."""
@@ -210,14 +232,12 @@ class Runtime:
 
     def _reads(self, connection: Connection) -> int:
         opened = self._syspro.get(connection.name)
-        return getattr(opened.reader, "calls", 0) if opened else 0
+        return opened.calls if opened else self._syspro_calls.get(connection.name, 0)
 
     def close(self) -> None:
         """Log off and close everything; safe to call twice."""
-        for opened in list(self._syspro.values()):
-            opened.session.close()
-            opened.reader.close()
-            opened.enet.close()
+        for opened in self._syspro.values():
+            opened.close()
         self._syspro.clear()
         for client in self._cin7.values():
             client.close()

@@ -20,9 +20,7 @@ def range_tags(first: object, last: object) -> dict[str, str]:
     return {RANGE_START: str(first), RANGE_END: str(last)}
 
 
-def cycle_schedule(
-    connection: Connection, job: Any
-) -> dg.ScheduleDefinition:
+def cycle_schedule(connection: Connection, job: Any) -> dg.ScheduleDefinition:
     """Return the schedule that starts the connection's cycles.
 
     Every cycle reads the last days again: that is how late postings and changes get in.

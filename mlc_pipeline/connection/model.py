@@ -311,6 +311,10 @@ class Syspro(_Settings):
         default="session",
         description="session: the e.net token as UserId; basic: user and password",
     )
+    reader: Literal["odata", "comfnd"] = Field(
+        default="odata",
+        description="odata; or comfnd: read through e.net, for a SYSPRO without OData",
+    )
     page_size: Annotated[StrictInt, Field(ge=1, le=5000)] = Field(
         default=5000, description="Rows a page"
     )

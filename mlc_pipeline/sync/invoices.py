@@ -10,7 +10,7 @@ What must not come in: SQL, HTTP.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -108,6 +108,7 @@ def plan_invoice(
         orders: the planned purchase orders by number.
         terms_of: SYSPRO terms code of each supplier.
     """
+    parts = _in_order(parts)
     invoice = parts.invoice
     key = invoice_key(invoice.supplier, invoice.invoice)
     is_credit_note = invoice.value < 0 and parts.credited is not None
@@ -136,6 +137,16 @@ def plan_invoice(
             stage=Stage.INVOICE,
         ),
         build,
+    )
+
+
+def _in_order(parts: InvoiceParts) -> InvoiceParts:
+    """Put rows in key order: the same rows must always make the same document."""
+    return replace(
+        parts,
+        postings=sorted(parts.postings, key=lambda p: p.sort_key),
+        matches=sorted(parts.matches, key=lambda m: (m.grn, m.journal, m.entry_number)),
+        receipts=sorted(parts.receipts, key=lambda r: (r.grn, r.journal, r.journal_entry)),
     )
 
 

@@ -294,7 +294,10 @@ def receipt_key(purchase_order: str, grn: str) -> str:
 def plan_receipts(parts: OrderParts, order: Planned, context: PlanContext) -> list[Planned]:
     """Plan the receipts of an order, one per GRN, in the order they came."""
     by_grn: dict[str, list[ReceiptRow]] = {}
-    for row in sorted(parts.receipts, key=lambda r: (str(r.receipt_date), r.journal, r.grn)):
+    in_order = sorted(
+        parts.receipts, key=lambda r: (str(r.receipt_date), r.grn, r.journal, r.journal_entry)
+    )
+    for row in in_order:
         by_grn.setdefault(row.grn, []).append(row)
     types = {line.line: line.line_type for line in parts.lines}
     return [

@@ -119,41 +119,52 @@ def reference_rows(book: str, answers: Iterable[Mapping[str, Any]]) -> list[Row]
     return list(rows.values())
 
 
+def references_of(answers: Mapping[str, Iterable[Mapping[str, Any]]]) -> References:
+    """Return the planner's references from Cin7's answers, by book."""
+    return _references({book: reference_rows(book, rows) for book, rows in answers.items()})
+
+
 def read_references(connection: sa.Connection, name: str) -> References:
     """Return the staged reference books of a connection.
 
     Raises:
         LookupError: they were never read; materialise the cin7 assets first.
     """
-
-    def rows(book: str) -> list[Any]:
-        table = CIN7[book]
-        return list(connection.execute(sa.select(table).where(table.c.connection == name)))
-
-    settings = rows("settings")
-    if not settings:
+    books = {}
+    for book, table in CIN7.items():
+        query = sa.select(table).where(table.c.connection == name)
+        books[book] = [dict(row._mapping) for row in connection.execute(query)]
+    if not books["settings"]:
         raise LookupError(
             f"connection {name}: Cin7's reference books were not read yet; materialise the "
             f"assets {name}/cin7 first"
         )
+    return _references(books)
+
+
+def _references(books: Mapping[str, list[Row]]) -> References:
+    settings = books["settings"][0]
     return References(
         accounts={
-            r.code: AccountReference(r.code, r.status or "", r.account_class or "")
-            for r in rows("accounts")
+            r["code"]: AccountReference(r["code"], r["status"] or "", r["account_class"] or "")
+            for r in books["accounts"]
         },
         tax_rules={
-            r.name: TaxRuleReference(
-                r.name, r.account or "", r.percent or Decimal(0), r.active and r.for_purchase
+            r["name"]: TaxRuleReference(
+                r["name"],
+                r["account"] or "",
+                r["percent"] or Decimal(0),
+                r["active"] and r["for_purchase"],
             )
-            for r in rows("tax_rules")
+            for r in books["tax_rules"]
         },
-        payment_terms=frozenset(r.name for r in rows("payment_terms") if r.active),
-        locations=frozenset(r.name for r in rows("locations") if not r.deprecated),
+        payment_terms=frozenset(r["name"] for r in books["payment_terms"] if r["active"]),
+        locations=frozenset(r["name"] for r in books["locations"] if not r["deprecated"]),
         products={
-            r.sku: r.name or r.sku
-            for r in rows("products")
-            if r.sku and (r.status or "").casefold() != "deprecated"
+            r["sku"]: r["name"] or r["sku"]
+            for r in books["products"]
+            if r["sku"] and (r["status"] or "").casefold() != "deprecated"
         },
-        base_currency=settings[0].currency or "",
-        lock_date=settings[0].lock_date,
+        base_currency=settings["currency"] or "",
+        lock_date=settings["lock_date"],
     )

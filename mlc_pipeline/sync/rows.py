@@ -155,13 +155,17 @@ class PostingRow:
     reference: str | None = None
 
     @property
-    def key(self) -> str:
-        """The posting's own key as text: year/period/journal/entry/sub-entry."""
-        numbers = (
+    def sort_key(self) -> tuple[Decimal, ...]:
+        """The posting's own key: year, period, journal, entry, sub-entry."""
+        return (
             self.posting_year,
             self.posting_month,
             self.journal,
             self.entry_number,
             self.sub_entry,
         )
-        return "/".join(f"{number:f}" for number in numbers)
+
+    @property
+    def key(self) -> str:
+        """The posting's own key as text, parted by slashes."""
+        return "/".join(f"{number:f}" for number in self.sort_key)

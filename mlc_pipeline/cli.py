@@ -1,0 +1,405 @@
+"""The `mlc` command.
+
+Thin: each command reads arguments, calls one function, prints what came of it.
+
+What must not come in: business rules; importing the sandbox (it runs as a process).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import date, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from mlc_pipeline.connection.errors import ConnectionFileError, ConnectionsFolderError
+from mlc_pipeline.connection.files import (
+    connections_directory,
+    load_connection,
+    load_connections,
+)
+from mlc_pipeline.connection.model import Connection
+
+# Dagster stores one event for each asset and day; together they cost a tenth of the time.
+os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", "1000")
+
+app = typer.Typer(
+    name="mlc",
+    help="Keeps SYSPRO and Cin7 Core in step.",
+    no_args_is_help=True,
+    pretty_exceptions_show_locals=False,
+    rich_markup_mode="markdown",
+)
+secret_app = typer.Typer(help="Credentials, sealed in the database.", no_args_is_help=True)
+app.add_typer(secret_app, name="secret")
+
+# Piped into a file or a pager there is no width to ask for; the table wants this one.
+out = Console(width=None if sys.stdout.isatty() else 150)
+err = Console(stderr=True)
+
+ConnectionName = Annotated[str, typer.Argument(help="Name of the connection's folder.")]
+
+
+def main() -> None:
+    """Run the command line; expected errors are one message, not a stack trace."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
+    try:
+        app()
+    except Exception as error:
+        if type(error).__module__.partition(".")[0] != "mlc_pipeline":
+            raise
+        err.print(f"[red]{type(error).__name__}[/red]", end=": ")
+        err.print(str(error), markup=False, highlight=False)
+        sys.exit(1)
+
+
+def _connection(name: str) -> tuple[Connection, Path]:
+    folder = connections_directory() / name
+    if not folder.is_dir():
+        raise typer.BadParameter(
+            f"there is no folder {folder}; set MLC_CONNECTIONS_DIR or make it"
+        )
+    try:
+        return load_connection(folder), folder
+    except ConnectionFileError as error:
+        err.print(str(error), markup=False, highlight=False)
+        raise typer.Exit(1) from error
+
+
+# --- sync ------------------------------------------------------------------------------
+
+
+@app.command(
+    epilog="Examples: `mlc sync acme` · `mlc sync acme --from 2026-10-01 --to 2026-10-31` · "
+    "`mlc sync acme --json | jq .kinds`"
+)
+def sync(
+    connection: ConnectionName,
+    first: Annotated[
+        datetime | None,
+        typer.Option("--from", formats=["%Y-%m-%d"], help="First day; else the look-back."),
+    ] = None,
+    last: Annotated[
+        datetime | None,
+        typer.Option("--to", formats=["%Y-%m-%d"], help="Last day; else today."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")] = False,
+) -> None:
+    """Run one sync cycle here, without a daemon.
+
+    Exit code 0: all done or unchanged; 3: something is held; 1: something failed.
+    """
+    from mlc_pipeline.cycle import default_window
+
+    settings, folder = _connection(connection)
+    start, end = default_window(settings)
+    first_day = first.date() if first else start
+    last_day = last.date() if last else max(end, first_day)
+    raise typer.Exit(_sync(settings, folder, first_day, last_day, as_json=as_json))
+
+
+def _sync(
+    connection: Connection, folder: Path, first: date, last: date, *, as_json: bool
+) -> int:
+    from mlc_pipeline.cycle import run_cycle
+
+    with _progress_bars(shown=not as_json) as progress:
+        summary = run_cycle(connection, folder, first, last, progress=progress)
+    if as_json:
+        sys.stdout.write(json.dumps(summary.to_json(), indent=2) + "\n")
+    else:
+        _print_summary(summary)
+    return summary.exit_code
+
+
+@contextmanager
+def _progress_bars(*, shown: bool) -> Iterator[Callable[[str, int, int], None]]:
+    """Yield a callback that shows the step under way, and a bar where it counts."""
+    if not shown:
+        yield lambda _step, _done, _all: None
+        return
+    columns = (
+        TextColumn("{task.description:<28}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=err, transient=True) as bars:
+        task = bars.add_task("starting", total=None)
+
+        def progress(step: str, done: int, total: int) -> None:
+            bars.update(task, description=step, completed=done, total=total or None)
+
+        yield progress
+
+
+def _print_summary(summary: object) -> None:
+    from mlc_pipeline.console import held_table, summary_table, verdict
+
+    out.print(summary_table(summary))  # type: ignore[arg-type]
+    held = held_table(summary)  # type: ignore[arg-type]
+    if held is not None:
+        out.print(held)
+    for line in verdict(summary):  # type: ignore[arg-type]
+        out.print(line, highlight=False)
+
+
+# --- looking -----------------------------------------------------------------------------
+
+
+@app.command(epilog="Example: `mlc ping acme`")
+def ping(connection: ConnectionName) -> None:
+    """Try both systems: log on, read one row of each entity, check references and mappings."""
+    from mlc_pipeline.ping import ping as look
+
+    settings, folder = _connection(connection)
+    misfits = 0
+    table = Table("", "where", "what", "found", title=f"{connection}: first contact")
+    with err.status("asking both systems"):
+        for finding in look(settings, folder):
+            misfits += not finding.fits
+            mark = "[green]fits[/green]" if finding.fits else "[red]does not[/red]"
+            table.add_row(mark, finding.area, finding.subject, finding.found)
+    out.print(table)
+    out.print(
+        "Everything fits." if not misfits else f"{misfits} thing(s) to correct, see above."
+    )
+    raise typer.Exit(1 if misfits else 0)
+
+
+@app.command(epilog="Examples: `mlc status` · `mlc status acme`")
+def status(
+    connection: Annotated[str | None, typer.Argument(help="One connection; else all.")] = None,
+) -> None:
+    """Show what the ledger holds, what is held, and what broken connection files say."""
+    from mlc_pipeline.console import status_tables
+
+    loaded = load_connections(connections_directory())
+    for broken in loaded.broken:
+        err.print(f"[red]{broken.name} is left out[/red]")
+        err.print(broken.message, markup=False, highlight=False)
+    names = [c.name for c in loaded.connections if connection in (None, c.name)]
+    if not names:
+        out.print("No connection to show.")
+        raise typer.Exit(1)
+    for table in status_tables(names):
+        out.print(table)
+
+
+# --- secrets -----------------------------------------------------------------------------
+
+
+@secret_app.command(
+    "set",
+    epilog="Examples: `mlc secret set acme cin7_account_id` · "
+    "`pass show cin7/key | mlc secret set acme cin7_application_key_main`",
+)
+def secret_set(
+    connection: ConnectionName,
+    name: Annotated[str, typer.Argument(help="Name of the secret; see `mlc secret list`.")],
+) -> None:
+    """Seal a secret; it is asked for without echo, or read from standard input."""
+    from mlc_pipeline.assets.runtime import Runtime
+
+    settings, _folder = _connection(connection)
+    if name not in settings.secret_names():
+        raise typer.BadParameter(
+            f"{connection} has no secret {name!r}; it has {', '.join(settings.secret_names())}"
+        )
+    if sys.stdin.isatty():
+        value = typer.prompt(f"{connection} {name}", hide_input=True)
+    else:
+        value = sys.stdin.read().rstrip("\r\n")
+    Runtime().vault.put(connection, name, value)
+    out.print(f"{connection}: {name} is sealed.")
+
+
+@secret_app.command("list", epilog="Example: `mlc secret list acme`")
+def secret_list(connection: ConnectionName) -> None:
+    """Show which secrets a connection needs and which are set; never their values."""
+    from mlc_pipeline.assets.runtime import Runtime
+    from mlc_pipeline.vault import environment_variable
+
+    settings, _folder = _connection(connection)
+    sealed = {entry.name: entry for entry in Runtime().vault.names(connection)}
+    table = Table("secret", "set", "or by the environment variable", title=connection)
+    for name in settings.secret_names():
+        variable = environment_variable(connection, name)
+        state = "in the environment" if os.environ.get(variable) else "no"
+        if name in sealed:
+            state = f"sealed {sealed[name].updated_at:%Y-%m-%d %H:%M}"
+        table.add_row(name, state, variable)
+    out.print(table)
+
+
+@secret_app.command(
+    "rotate",
+    epilog="Example: put the new key first in MLC_SECRET_KEY "
+    "(`new,old`), run `mlc secret rotate`, then drop the old one.",
+)
+def secret_rotate() -> None:
+    """Seal everything again under the first key."""
+    from mlc_pipeline.assets.runtime import Runtime
+
+    out.print(f"{Runtime().vault.rotate()} secrets sealed again.")
+
+
+# --- sandbox, demo, dev ------------------------------------------------------------------
+
+DataOption = Annotated[
+    Path | None,
+    typer.Option("--data", help="Pack in the neutral form; else a made-up company."),
+]
+WholeOption = Annotated[bool, typer.Option("--whole", help="The whole pack, not a slice.")]
+DaysOption = Annotated[int | None, typer.Option("--days", help="Days of the pack to take.")]
+LimitOption = Annotated[
+    int, typer.Option("--calls-per-minute", help="Limit of the stand-in Cin7.")
+]
+_LIMIT = 30_000
+
+
+@app.command(epilog="Examples: `mlc sandbox` · `mlc sandbox --data ../shared/data/wwi --whole`")
+def sandbox(
+    data: DataOption = None,
+    whole: WholeOption = False,
+    days: DaysOption = None,
+    calls_per_minute: LimitOption = _LIMIT,
+) -> None:
+    """Run the stand-in SYSPRO and Cin7 Core until Ctrl-C, and seal their credentials."""
+    with _sandbox(data, whole=whole, days=days, limit=calls_per_minute) as started:
+        out.print(
+            f"The sandbox runs. Try: mlc sync {started['connection']} --from "
+            f"{started['first']} --to {started['last']}"
+        )
+        _wait_for_interrupt()
+
+
+@app.command(epilog="Examples: `mlc demo` · `mlc demo --data ../shared/data/sheffield`")
+def demo(
+    data: DataOption = None,
+    whole: WholeOption = False,
+    days: DaysOption = None,
+    calls_per_minute: LimitOption = _LIMIT,
+) -> None:
+    """Run the main job on the sandbox: from SYSPRO through Dagster into Cin7 Core, once."""
+    with _sandbox(data, whole=whole, days=days, limit=calls_per_minute) as started:
+        settings, folder = _connection(started["connection"])
+        first, last = (date.fromisoformat(started[k]) for k in ("first", "last"))
+        out.print(f"{started['connection']}: {first} to {last}", highlight=False)
+        code = _sync(settings, folder, first, last, as_json=False)
+    out.print("\nRun it again: nothing is written twice. See it in the Dagster UI: make dev")
+    raise typer.Exit(1 if code == 1 else 0)
+
+
+@app.command(epilog="Example: `mlc dev`, then open the address it prints.")
+def dev(
+    data: DataOption = None,
+    whole: WholeOption = False,
+    days: DaysOption = None,
+    port: Annotated[int, typer.Option(help="Port of the Dagster UI.")] = 3000,
+    calls_per_minute: LimitOption = _LIMIT,
+) -> None:
+    """Run the Dagster UI, its daemon and the sandbox; Ctrl-C stops them all."""
+    from mlc_pipeline.database import engine
+    from mlc_pipeline.instance import dagster_home
+
+    engine()  # starts the embedded PostgreSQL, which lives as long as this process
+    environment = {**os.environ, "DAGSTER_HOME": str(dagster_home())}
+    with _sandbox(data, whole=whole, days=days, limit=calls_per_minute) as started:
+        command = ["-m", "dagster", "dev", "-h", "127.0.0.1", "-p", str(port)]
+        command += ["-m", "mlc_pipeline.definitions", "--log-level", "warning"]
+        # Its own notes that a newer command exists say nothing to our users.
+        environment["PYTHONWARNINGS"] = "ignore"
+        dagster = subprocess.Popen(  # noqa: S603 - our own interpreter and arguments
+            [sys.executable, *command], env=environment, start_new_session=True
+        )
+        try:
+            out.print(
+                f"Dagster UI: http://127.0.0.1:{port} (ready in some seconds)\n"
+                f"Materialise {started['connection']}_sync for {started['first']} to "
+                f"{started['last']}; Ctrl-C stops everything.",
+                highlight=False,
+            )
+            _wait_for_interrupt(dagster)
+        finally:
+            _stop(dagster)
+
+
+@contextmanager
+def _sandbox(
+    data: Path | None, *, whole: bool, days: int | None, limit: int
+) -> Iterator[dict[str, str]]:
+    """Run the sandbox as a process; yield its connection's name and days."""
+    from mlc_pipeline.assets.runtime import Runtime
+    from mlc_pipeline.database import home_directory
+
+    home = home_directory()
+    connections = Path(os.environ.setdefault("MLC_CONNECTIONS_DIR", str(home / "connections")))
+    command = [sys.executable, "-m", "mlc_pipeline.sandbox"]
+    command += ["--home", str(home / "sandbox"), "--connections", str(connections)]
+    command += ["--calls-per-minute", str(limit)]
+    command += ["--data", str(data)] if data else []
+    command += ["--whole"] if whole else []
+    command += ["--days", str(days)] if days else []
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)  # noqa: S603
+    try:
+        with err.status("starting the sandbox"):
+            line = process.stdout.readline() if process.stdout else ""
+        if not line:
+            raise typer.Exit(process.wait() or 1)
+        started: dict[str, str] = json.loads(line)
+        vault = Runtime().vault
+        for name, value in _SANDBOX_SECRETS.items():
+            vault.put(started["connection"], name, value)
+        yield started
+    finally:
+        _stop(process)
+
+
+_SANDBOX_SECRETS = {
+    # What the stand-ins take; they are no secrets of anybody.
+    "syspro_operator_password": "sandbox-operator",
+    "syspro_company_password": "sandbox-company",
+    "cin7_account_id": "5a4db0c5-0000-4000-8000-000000000001",
+    "cin7_application_key_main": "5a4db0c5-0000-4000-8000-00000000a001",
+}
+
+
+def _wait_for_interrupt(process: subprocess.Popen[bytes] | None = None) -> None:
+    """Sleep until Ctrl-C or SIGTERM, or until a process ends by itself."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)
+    try:
+        while process is None or process.poll() is None:
+            time.sleep(0.3)
+    except KeyboardInterrupt:
+        out.print("stopping")
+
+
+def _stop(process: subprocess.Popen[bytes] | subprocess.Popen[str]) -> None:
+    if process.poll() is None:
+        process.send_signal(signal.SIGINT if process.stdout is None else signal.SIGTERM)
+    try:
+        process.wait(timeout=20)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+__all__ = ["ConnectionsFolderError", "app", "main"]
