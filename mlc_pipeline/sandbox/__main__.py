@@ -35,8 +35,8 @@ examples:
   python -m mlc_pipeline.sandbox --home .mlc/sandbox --connections .mlc/connections \\
       --data ../shared/data/sheffield --days 14
 """
-_SLICE_DAYS = 31
-_SLICE_DOCUMENTS = 1000
+_SLICE_DAYS = (31, 366)
+_SLICE_DOCUMENTS = (100, 1000)
 
 
 @dataclass(frozen=True)
@@ -91,10 +91,12 @@ def _slice_end(company: data.Company, first: date, days: int | None) -> date:
         return first + timedelta(days=days - 1)
     per_day = Counter(invoice.invoice_date for invoice in company.invoices)
     per_day.update(o.order_date for o in company.purchase_orders if o.order_date)
-    end, documents = first, per_day[first]
-    while documents < _SLICE_DOCUMENTS and (end - first).days < _SLICE_DAYS - 1:
+    few, many = _SLICE_DOCUMENTS
+    month, year = _SLICE_DAYS
+    end, documents, length = first, per_day[first], 1
+    while documents < many and length < year and (length < month or documents < few):
         end += timedelta(days=1)
-        documents += per_day[end]
+        documents, length = documents + per_day[end], length + 1
     return end
 
 

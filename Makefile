@@ -1,0 +1,59 @@
+# Everything a newcomer needs; only python3, make and PyPI are assumed.
+#   make demo   the main job, end to end, on a made-up company   (DATA=path for a pack)
+#   make dev    the same with the Dagster UI left running         (Ctrl-C stops it)
+#   make test   the tests          make check   linters and types
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+# What the sandbox, the embedded database and Dagster keep; `make clean` removes it.
+export MLC_HOME ?= $(CURDIR)/.mlc
+export DAGSTER_EVENT_BATCH_SIZE ?= 1000
+
+DATA ?=
+DEMO_OPTIONS := $(if $(DATA),--data $(DATA)) $(if $(WHOLE),--whole) $(if $(DAYS),--days $(DAYS))
+
+.DEFAULT_GOAL := help
+.PHONY: help demo dev test test-fast check format lock clean
+
+help:
+	@grep -E '^#   ' Makefile | cut -c5-
+
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		--constraint constraints.txt --editable '.[sandbox,test,check,dev]'
+	touch $(INSTALLED)
+
+demo: $(INSTALLED)
+	$(BIN)/mlc demo $(DEMO_OPTIONS)
+
+dev: $(INSTALLED)
+	$(BIN)/mlc dev $(DEMO_OPTIONS)
+
+test: $(INSTALLED)
+	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+test-fast: $(INSTALLED)
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not e2e and not real_data"
+
+check: $(INSTALLED)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	MLC_CONNECTIONS_DIR=connections $(BIN)/dagster definitions validate -w workspace.yaml
+
+format: $(INSTALLED)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+# The locked versions: what a fresh resolution gives, without any address in it.
+lock:
+	$(PYTHON) -m venv $(VENV)/lock
+	$(VENV)/lock/bin/python -m pip install --quiet '.[sandbox,test,check,dev]'
+	$(VENV)/lock/bin/python -m pip freeze --exclude mlc_pipeline > constraints.txt
+	rm -rf $(VENV)/lock
+
+clean:
+	rm -rf .mlc .pytest_cache .mypy_cache .ruff_cache .hypothesis
