@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import signal
 import socket
@@ -66,8 +67,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--size", type=int, default=300, help="invoices of the generated one")
     parser.add_argument("--days", type=int, help="days of the pack from its first date on")
     parser.add_argument("--whole", action="store_true", help="the whole pack, not a slice")
-    parser.add_argument("--syspro-port", type=int, default=8471)
-    parser.add_argument("--cin7-port", type=int, default=8472)
+    for name, port in (("syspro", 8471), ("cin7", 8472)):
+        variable = f"MLC_SANDBOX_{name.upper()}_PORT"
+        parser.add_argument(
+            f"--{name}-port",
+            type=int,
+            default=int(os.environ.get(variable, port)),
+            help=f"else {variable}, else {port}",
+        )
     parser.add_argument(
         "--calls-per-minute", type=int, default=30_000, help="limit of the stand-in Cin7"
     )
@@ -228,7 +235,8 @@ def _check_free(port: int) -> None:
         except OSError:
             raise SystemExit(
                 f"port {port} of this machine is taken, perhaps by another sandbox; end what "
-                "uses it, or choose others with --syspro-port and --cin7-port"
+                "uses it, or choose others with MLC_SANDBOX_SYSPRO_PORT and "
+                "MLC_SANDBOX_CIN7_PORT"
             ) from None
 
 

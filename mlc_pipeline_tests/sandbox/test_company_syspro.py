@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import replace
 from datetime import date
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 import pytest
@@ -144,11 +144,43 @@ def test_no_document_is_lost_and_totals_are_kept_to_the_cent(seed: int) -> None:
         n: len(r) for n, r in counts.items()
     }
     _same(tables["ApInvoice"], "OrigInvValue", [each.value for each in company.invoices])
-    _same(tables["ApPosting"], "DistrValue", [each.amount for each in company.gl_distributions])
-    _same(tables["GrnDetails"], "OrigGrnValue", [each.value for each in company.receipts])
+    _same(
+        [row for row in tables["ApPosting"] if row["Supplier"] in _local(tables)],
+        "DistrValue",
+        [e.amount for e in company.gl_distributions if _is_local(company, e.document_no)],
+    )
+    _converted_postings_make_the_converted_invoice(company, tables)
     _same(tables["GrnDetails"], "QtyReceived", [each.qty for each in company.receipts])
-    billed = [each.value for each in company.receipts if each.document_no != UNBILLED]
-    _same(tables["GrnMatching"], "MatchedValue", billed)
+    billed = [each.qty for each in company.receipts if each.document_no != UNBILLED]
+    _same(tables["GrnMatching"], "MatchedQty", billed)
+
+
+def _is_local(company: Company, document_no: str) -> bool:
+    invoice = next(e for e in company.invoices if e.document_no == document_no)
+    return (invoice.currency or company.local_currency) == company.local_currency
+
+
+def _local(tables: dict[str, list[dict[str, Any]]]) -> set[str]:
+    return {row["Supplier"] for row in tables["ApInvoice"] if row["Currency"] == "GBP"}
+
+
+def _converted_postings_make_the_converted_invoice(
+    company: Company, tables: dict[str, list[dict[str, Any]]]
+) -> None:
+    """SYSPRO's ledger is local: foreign postings add up to the invoice, converted."""
+    whole: dict[str, Decimal] = defaultdict(Decimal)
+    for each in company.gl_distributions:
+        whole[each.document_no] += each.amount
+    for invoice in company.invoices:
+        if _is_local(company, invoice.document_no) or whole[invoice.document_no] == 0:
+            continue
+        rows = [r for r in tables["ApPosting"] if r["Journal"] == int(invoice.document_no)]
+        rate = invoice.exchange_rate
+        exact = whole[invoice.document_no]
+        converted = exact / rate if invoice.mul_div == "D" else exact * rate
+        assert sum(r["DistrValue"] for r in rows) == converted.quantize(
+            Decimal("0.01"), ROUND_HALF_UP
+        )
 
 
 def _same(rows: list[dict[str, Any]], column: str, values: list[Decimal]) -> None:
