@@ -186,8 +186,8 @@ def _conservation(site: Site, push: str, plan: str) -> dg.AssetChecksDefinition:
     )
     def conservation(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
         with runtime_of(context).engine.connect() as connection:
-            read = _totals(connection, PLAN[plan], site.name, context.run.run_id)
-            out = _totals(connection, PUSH[plan], site.name, context.run.run_id)
+            read = _totals(connection, PLAN[plan], PUSH[plan], site.name, context.run.run_id)
+            out = _totals(connection, PUSH[plan], PUSH[plan], site.name, context.run.run_id)
         return dg.AssetCheckResult(
             passed=read == out,
             metadata={
@@ -210,11 +210,21 @@ def _conservation(site: Site, push: str, plan: str) -> dg.AssetChecksDefinition:
 
 
 def _totals(
-    connection: sa.Connection, source: sa.Table, name: str, run_id: str
+    connection: sa.Connection, source: sa.Table, pushed: sa.Table, name: str, run_id: str
 ) -> dict[str, tuple[int, Any]]:
+    """Return count and money per currency, of this run's rows and of the days it pushed.
+
+    A push may run later than its plan, so the plan's rows may be of another run.
+    """
+    days = sa.select(pushed.c.partition).where(
+        pushed.c.connection == name, pushed.c.run_id == run_id
+    )
     query = (
         sa.select(source.c.currency, sa.func.count(), sa.func.sum(source.c.amount))
-        .where(source.c.connection == name, source.c.run_id == run_id)
+        .where(
+            source.c.connection == name,
+            sa.or_(source.c.run_id == run_id, source.c.partition.in_(days)),
+        )
         .group_by(source.c.currency)
     )
     return {row[0] or "": (row[1], row[2]) for row in connection.execute(query)}

@@ -70,10 +70,14 @@ class Extraction:
         wanted = sorted(set(keys))
         if not wanted or name in self.absent:
             return 0, Loaded()
-        table = SYSPRO[name]
+        table, total = SYSPRO[name], Loaded()
         target = sa.tuple_(*[table.c[column] for column in columns])
-        loaded = self._load(name, Keys(columns, wanted), target.in_(wanted), (None, None))
-        return len(wanted), loaded
+        for start in range(0, len(wanted), _IN):
+            chunk = wanted[start : start + _IN]
+            loaded = self._load(name, Keys(columns, chunk), target.in_(chunk), (None, None))
+            total.rows += loaded.rows
+            total.removed += loaded.removed
+        return len(wanted), total
 
     def _load(
         self,

@@ -164,9 +164,19 @@ def note_rejected(
         rejected: `key`, `reason`, `row` (JSON values) and `partition` of each.
         window: first and last day that were read; None, None for a snapshot.
     """
+    by_key: dict[str, list[Mapping[str, Any]]] = {}
+    for row in rejected:
+        by_key.setdefault(row["key"], []).append(row)
     rows = [
-        {**row, "entity": entity, "connection": stamp.connection, "run_id": stamp.run_id}
-        for row in rejected
+        {
+            # Two differing rows of one key are both rejected, and both kept.
+            **same[0],
+            "row": [row["row"] for row in same],
+            "entity": entity,
+            "connection": stamp.connection,
+            "run_id": stamp.run_id,
+        }
+        for same in by_key.values()
     ]
     table, (first, last) = rejected_rows, window
     read_again = (

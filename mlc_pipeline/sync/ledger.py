@@ -129,6 +129,14 @@ class Ledger:
         with self._engine.connect() as connection:
             return {row.cin7_id: row.source_key for row in connection.execute(query)}
 
+    def is_linked(self, cin7_id: str) -> bool:
+        """Tell whether a purchase belongs to a document already."""
+        query = sa.select(documents.c.kind).where(
+            documents.c.connection == self._connection, documents.c.cin7_id == cin7_id
+        )
+        with self._engine.connect() as connection:
+            return connection.execute(query.limit(1)).first() is not None
+
     def tasks(self, purchase_id: str, but: str) -> list[tuple[str, str]]:
         """Return (kind, task id) of every receipt and invoice on a purchase.
 

@@ -203,10 +203,13 @@ def _invoiced_orders(
 
 
 def _held_suppliers(
-    connection: sa.Connection, window: Window, codes: Iterable[str]
+    connection: sa.Connection, window: Window, codes: list[str]
 ) -> frozenset[str]:
+    """Return the suppliers that are held, or that SYSPRO's master does not have."""
     planned = read_plan(connection, window.connection, codes, Kind.SUPPLIER, PLAN["suppliers"])
-    return frozenset(code for code, p in planned.items() if p.verdict is Verdict.HELD)
+    return frozenset(
+        code for code in codes if code not in planned or planned[code].verdict is Verdict.HELD
+    )
 
 
 def _add_rejected(
@@ -229,11 +232,12 @@ def _add_rejected(
 
 def _add_vanished(plan: Plan, window: Window, ledger: Ledger, kinds: list[Kind]) -> None:
     """Add the documents of the window that are in Cin7 and gone from SYSPRO."""
-    here = {(p.kind, p.source_key) for _, p in plan.rows}
+    # By key alone: a credit that found its invoice changes its kind, not itself.
+    here = {p.source_key for _, p in plan.rows}
     gone = [
         sent
         for sent in ledger.sent_between(kinds, window.first, window.last)
-        if (sent[0], sent[1]) not in here
+        if sent[1] not in here
     ]
     for planned in plan_vanished(gone):
         plan.add(window.clamp([planned.home]), planned)

@@ -175,20 +175,28 @@ class Push:
     def _header(
         self, wanted: Wanted, header: HeaderContent, document: Document | None
     ) -> tuple[Document, bool]:
-        """Make the purchase's header, unless it is there; tell whether it was found."""
+        """Make the purchase's header, unless it is there; tell whether it was found.
+
+        A header made before a crash, from what the document said then, is brought to what
+        it says now.
+        """
+        supplier_id = self._supplier_id(header.supplier)
         if document is not None and document.cin7_id is not None:
+            if (document.content or {}).get("header") != header.to_json():
+                self._put_header(wanted, header, document.cin7_id, _begun(header))
             return document, False
-        body = bodies.purchase_post(header, self._supplier_id(header.supplier))
+        body = bodies.purchase_post(header, supplier_id)
         step = Step(
             "create_purchase",
             body,
             lambda: self._cin7.create_purchase(body),
-            lambda write: self._marked_purchase(header.marker, write),
+            lambda write: self._marked_purchase(header.marker, supplier_id, write),
             lambda answer: {
                 "cin7_id": answer["ID"],
                 "cin7_number": answer.get("OrderNumber"),
                 "task_id": _first_task(answer),
                 "state": "header_made",
+                **_begun(header),
             },
         )
         written = self._protocol.run(wanted.ref, step)
@@ -197,16 +205,22 @@ class Push:
             raise LookupError(f"{wanted.ref.source_key} vanished from the ledger")
         return made, written.was_found
 
-    def _marked_purchase(self, marker: str, write: OpenWrite) -> Answer | None:
+    def _marked_purchase(
+        self, marker: str, supplier_id: str, write: OpenWrite
+    ) -> Answer | None:
         """Look for the purchase that an unanswered call may have made.
 
-        Cin7's search does not cover notes or attributes, so every purchase touched since
-        the call is read and its marker compared.
+        Cin7's search does not cover notes or attributes, so every purchase of the supplier
+        that was touched since the call, and that is not linked to another document, is
+        read and its marker compared.
         """
         since = write.intended_at - _CLOCK_MARGIN
         found = []
         for row in self._cin7.purchases(updated_since=since):
-            if "VOID" in str(row.get("Status", "")).upper():
+            is_void = "VOID" in str(row.get("Status", "")).upper()
+            if is_void or row.get("SupplierID", supplier_id) != supplier_id:
+                continue
+            if self._ledger.is_linked(str(row["ID"])):
                 continue
             purchase = self._cin7.purchase(str(row["ID"]))
             attributes = purchase.get("AdditionalAttributes") or {}
@@ -259,14 +273,22 @@ class Push:
         return Pushed(Outcome.UPDATED, purchase_id, document.cin7_number)
 
     def _change_header(self, wanted: Wanted, content: OrderContent, purchase_id: str) -> None:
-        supplier_id = self._supplier_id(content.header.supplier)
-        body = bodies.purchase_put(purchase_id, content.header, supplier_id)
+        self._put_header(wanted, content.header, purchase_id, _done(content))
+
+    def _put_header(
+        self,
+        wanted: Wanted,
+        header: HeaderContent,
+        purchase_id: str,
+        recorded: Mapping[str, Any],
+    ) -> None:
+        body = bodies.purchase_put(purchase_id, header, self._supplier_id(header.supplier))
         step = Step(
             "update_purchase",
             body,
             lambda: self._cin7.update_purchase(body),
             lambda _write: None,  # the same PUT twice is one change
-            lambda _answer: _done(content),
+            lambda _answer: recorded,
         )
         self._protocol.run(wanted.ref, step)
 
@@ -359,6 +381,12 @@ class Push:
                 return Pushed(Outcome.UNCHANGED, document.cin7_id, document.cin7_number)
             return self._repost_invoice(wanted, document)
         if content.purchase_order is not None:
+            if document is not None and document.cin7_id is not None:
+                raise Hold(
+                    "changed_after_posting",
+                    f"begun as purchase {document.cin7_number} of its own, now matched to "
+                    f"order {content.purchase_order}; void that purchase in Cin7",
+                )
             return self._invoice_of_order(wanted, content.purchase_order)
         return self._invoice_of_its_own(wanted, document)
 
@@ -525,6 +553,10 @@ def _claim_name(wanted: Wanted) -> str:
 
 def _done(content: Any) -> dict[str, Any]:
     return {"state": "done", "content": content.to_json(), "content_hash": content.digest()}
+
+
+def _begun(header: HeaderContent) -> dict[str, Any]:
+    return {"content": {"header": header.to_json()}}
 
 
 def _only(found: list[Any], what: str) -> Answer | None:
