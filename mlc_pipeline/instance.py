@@ -68,6 +68,9 @@ retention:
 """
 
 
+_STATEMENT_TIMEOUT_MS = 300_000
+
+
 class OurStorage(DagsterStorage, ConfigurableClass):
     """Never made itself: `from_config_value` returns dagster-postgres's storage."""
 
@@ -82,9 +85,15 @@ class OurStorage(DagsterStorage, ConfigurableClass):
     ) -> Any:
         """Return the PostgreSQL storage of this installation."""
         url = sa.make_url(database_url()).set(drivername="postgresql+psycopg2")
-        return DagsterPostgresStorage(
+        storage = DagsterPostgresStorage(
             url.render_as_string(hide_password=False), inst_data=inst_data
         )
+        # By default every event opens a connection of its own, and a range run stores two
+        # events for each asset and day: 10 ms each, minutes for a year.
+        storage.event_log_storage.optimize_for_webserver(
+            statement_timeout=_STATEMENT_TIMEOUT_MS, pool_recycle=3600, max_overflow=4
+        )
+        return storage
 
 
 def dagster_home(environ: Mapping[str, str] = os.environ) -> Path:

@@ -63,7 +63,7 @@ def column_schema(entity: Entity) -> dg.TableSchema:
     )
 
 
-def _result(loaded: Loaded, entity: Entity, rejected: int) -> dg.MaterializeResult:
+def _result(loaded: Loaded, entity: Entity, rejected: int, calls: int) -> dg.MaterializeResult:
     return dg.MaterializeResult(
         metadata={
             "rows": loaded.rows,
@@ -72,6 +72,7 @@ def _result(loaded: Loaded, entity: Entity, rejected: int) -> dg.MaterializeResu
             "value": money(sum(loaded.value_by_day.values(), Decimal(0))),
             "dagster/partition_row_count": loaded.rows,
             "dagster/column_schema": column_schema(entity),
+            "syspro_calls": calls,
             "source": f"{entity.entity_set} by {entity.date_column or 'key'}",
         }
     )
@@ -93,7 +94,8 @@ def _extract(
     if entity.name in extraction.absent:
         context.log.info("%s: this SYSPRO has no %s", entity.name, entity.entity_set)
     context.log.info("%s: %d rows from %s", entity.name, loaded.rows, entity.entity_set)
-    return _result(loaded, entity, len(extraction.reader.rejected) - before)
+    rejected = len(extraction.reader.rejected) - before
+    return _result(loaded, entity, rejected, cost.syspro_calls)
 
 
 def _snapshot(site: Site, entity: Entity, text: str) -> dg.AssetsDefinition:
@@ -171,6 +173,7 @@ def _counterparts(site: Site) -> dg.AssetsDefinition:
         return dg.MaterializeResult(
             metadata={
                 "rows": cost.rows,
+                "syspro_calls": cost.syspro_calls,
                 "read_by_key": table(
                     {"entity": name, "wanted": wanted, "found": counts.found[name]}
                     for name, wanted in counts.wanted.items()

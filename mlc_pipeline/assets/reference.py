@@ -49,7 +49,11 @@ def _book(
             rows = reference_rows(name, read(client))
             cost.rows = replace_table(runtime.engine, CIN7[name], stamp_of(context, site), rows)
         return dg.MaterializeResult(
-            metadata={"rows": cost.rows, "dagster/row_count": cost.rows}
+            metadata={
+                "rows": cost.rows,
+                "dagster/row_count": cost.rows,
+                "cin7_calls": cost.cin7_calls,
+            }
         )
 
     return book

@@ -361,16 +361,12 @@ def _order_of(parts: InvoiceParts, context: PlanContext) -> str | None:
 def _check_order(order: str, orders: Mapping[str, Planned], context: PlanContext) -> None:
     known = context.known.get((Kind.PURCHASE_ORDER, order))
     if known is not None and known.state == "done":
-        if known.status == "DRAFT":
-            raise Hold("order_is_draft", f"purchase order {order} is a draft in Cin7")
-        return
+        return  # whether it is authorised by now, the push asks Cin7
     plan = orders.get(order)
     if plan is None:
         raise Hold("order_missing", f"purchase order {order} is not staged")
     if plan.verdict in (Verdict.HELD, Verdict.EXCLUDED):
         raise Hold("order_held", f"purchase order {order}: {plan.reason_code}: {plan.reason}")
-    if not context.connection.policies.authorise_orders:
-        raise Hold("order_is_draft", f"purchase order {order} will be a draft in Cin7")
 
 
 def _lines_and_charges(
@@ -498,9 +494,6 @@ def _credit(
 ) -> CreditContent:
     """Return the credit note on the invoice that is named; amounts positive."""
     invoice, credited = parts.invoice, parts.credited or ""
-    known = context.known.get((Kind.INVOICE, credited))
-    if known is not None and known.state == "done" and known.status == "DRAFT":
-        raise Hold("credited_invoice_missing", f"invoice {credited} is a draft in Cin7")
     if any(share.amount > 0 for share in distribution.shares):
         raise Hold("credit_too_large", f"credit {invoice.invoice} has a positive posting")
     rule = _tax_rule_name(parts, context, distribution)

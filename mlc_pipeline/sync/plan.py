@@ -6,7 +6,7 @@ stand in their own modules and use this one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
@@ -22,11 +22,23 @@ C = TypeVar("C", bound=_Content)
 
 
 class Hold(Exception):  # noqa: N818 - not an error: a verdict on its way up
-    """A document cannot be planned as a write; carries the reason's code and the detail."""
+    """A document cannot be planned as a write; carries the reason's code and the detail.
 
-    def __init__(self, code: str, detail: str) -> None:
+    `content` and `difference` show the wanted version beside the one that is in Cin7.
+    """
+
+    def __init__(
+        self,
+        code: str,
+        detail: str,
+        *,
+        content: _Content | None = None,
+        difference: Sequence[Mapping[str, Any]] = (),
+    ) -> None:
         self.reason = REASONS[code]
         self.detail = detail
+        self.content = content
+        self.difference = tuple(dict(change) for change in difference)
         super().__init__(f"{code}: {detail}")
 
 
@@ -274,6 +286,8 @@ def planned(
             verdict=hold.reason.verdict,
             reason_code=hold.reason.code,
             reason=hold.detail,
+            content=hold.content,
+            difference=hold.difference,
         )
     return replace(
         describe, verdict=verdict, content=content, difference=tuple(difference or ())
@@ -301,4 +315,9 @@ def judge(
     if may_update(known, changed):
         return Verdict.UPDATE, content, changed
     shown = "; ".join(f"{c['field']}: {c['before']} -> {c['after']}" for c in changed[:5])
-    raise Hold("changed_after_posting", f"{len(changed)} field(s) changed: {shown}")
+    raise Hold(
+        "changed_after_posting",
+        f"{len(changed)} field(s) changed: {shown}",
+        content=content,
+        difference=changed,
+    )

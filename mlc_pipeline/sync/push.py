@@ -261,7 +261,7 @@ class Push:
         if document.content_hash == content.digest():
             return result
         before = dict(document.content or {})
-        status = (document.answered or {}).get("status")
+        status = _status_of(document)
         if before.get("header") != content.to_json()["header"]:
             self._change_header(wanted, content, purchase_id)
         after = {k: v for k, v in content.to_json().items() if k != "header"}
@@ -391,7 +391,7 @@ class Push:
         return self._invoice_of_its_own(wanted, document)
 
     def _repost_invoice(self, wanted: Wanted, document: Document) -> Pushed:
-        if (document.answered or {}).get("status") != "DRAFT" or document.task_id is None:
+        if _status_of(document) != "DRAFT" or document.task_id is None:
             raise Hold("changed_after_posting", "the invoice is authorised in Cin7")
         self._post_invoice(wanted, _purchase_id(document), document.task_id, document)
         return Pushed(Outcome.UPDATED, document.cin7_id, document.cin7_number)
@@ -481,6 +481,11 @@ class Push:
                 "credited_invoice_missing", f"invoice {content.credited_invoice} is not in Cin7"
             )
         purchase_id = _purchase_id(invoice)
+        if _status_of(invoice) == "DRAFT" and not self._invoice_authorised_now(invoice):
+            raise Hold(
+                "credited_invoice_missing",
+                f"invoice {content.credited_invoice} is a draft in Cin7; authorise it there",
+            )
         document = self._ledger.document(Kind.CREDIT_NOTE, wanted.ref.source_key)
         if document is not None and document.state == "done":
             return Pushed(Outcome.UNCHANGED, purchase_id, invoice.cin7_number)
@@ -520,14 +525,23 @@ class Push:
         order = self._ledger.document(Kind.PURCHASE_ORDER, purchase_order)
         if order is None or order.state != "done":
             raise Hold("order_missing", f"purchase order {purchase_order} is not in Cin7")
-        if (order.answered or {}).get("status") == "DRAFT" and not self._authorised_now(order):
-            raise Hold("order_is_draft", f"purchase order {purchase_order} is a draft")
+        if _status_of(order) == "DRAFT":
+            self._see_authorised(purchase_order, order)
         return order
 
-    def _authorised_now(self, order: Document) -> bool:
-        """Tell whether a person authorised an order that we left as a draft."""
+    def _see_authorised(self, purchase_order: str, order: Document) -> None:
+        """See whether a person authorised an order that we left as a draft, and note it."""
         current = self._cin7.purchase(_purchase_id(order)).get("Order") or {}
-        return current.get("Status") == "AUTHORISED"
+        if current.get("Status") != "AUTHORISED":
+            raise Hold("order_is_draft", f"purchase order {purchase_order} is a draft")
+        ref = DocumentRef(Kind.PURCHASE_ORDER, purchase_order)
+        self._ledger.adopt(ref, state="done", answered={"status": "AUTHORISED"})
+
+    def _invoice_authorised_now(self, invoice: Document) -> bool:
+        """Tell whether a person authorised an invoice that we left as a draft."""
+        invoices = self._cin7.purchase(_purchase_id(invoice)).get("Invoice") or []
+        ours = [i for i in invoices if i.get("TaskID") == invoice.task_id]
+        return any(i.get("Status") in ("AUTHORISED", "PAID") for i in ours)
 
 
 @dataclass(frozen=True)
@@ -574,6 +588,11 @@ def _only(found: list[Any], what: str) -> Answer | None:
 def _first_task(purchase: Answer) -> str | None:
     invoices = purchase.get("Invoice") or []
     return invoices[0].get("TaskID") if invoices else None
+
+
+def _status_of(document: Document) -> str | None:
+    """Return the status that Cin7 answered last: DRAFT, AUTHORISED, VOIDED."""
+    return (document.answered or {}).get("status")
 
 
 def _purchase_id(document: Document) -> str:

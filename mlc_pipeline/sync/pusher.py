@@ -39,6 +39,9 @@ _CONTENTS: Mapping[Kind, type[Any]] = {
 _ORDER = {kind: place for place, kind in enumerate(_CONTENTS)}
 _GIVE_UP_AFTER = 3  # documents in a row that could not be sent: Cin7 is down, stop knocking
 
+_FOLLOWS = frozenset({"order_missing", "credited_invoice_missing"})
+"""Reasons that may be gone when a lost answer before them has been looked up."""
+
 Progress = Callable[[int, int], None]
 """Called with documents done and documents in all."""
 
@@ -141,7 +144,7 @@ class _Run:
 
     def second_pass(self, sleep: Callable[[float], None]) -> None:
         """Look up the answers that were lost, once each has rested long enough."""
-        waiting = sorted(self.unsettled, key=lambda pair: (_push_order(pair[0]), pair[1]))
+        waiting = sorted(self.unsettled, key=lambda pair: _push_order(pair[0]))
         for row, due in waiting:
             left = due - time.monotonic()
             if left > 0:
@@ -162,6 +165,9 @@ class _Run:
                 return
             pushed = _held("answer_lost", unsettled.detail)
         except Hold as hold:
+            if first and self.unsettled and hold.reason.code in _FOLLOWS:
+                self.unsettled.append((row, time.monotonic()))
+                return
             pushed = _held(hold.reason.code, hold.detail)
         except NotAuthorised:
             raise
