@@ -9,9 +9,14 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from hypothesis import settings
 
 from mlc_pipeline import database as db
 from mlc_pipeline.staging.tables import metadata
+
+# How long an example takes says something about the machine, not about the code.
+settings.register_profile("any_machine", deadline=None)
+settings.load_profile("any_machine")
 
 
 @pytest.fixture(scope="session")

@@ -297,7 +297,7 @@ def test_each_key_has_its_own_budget(database: sa.Engine) -> None:
 
 def test_a_ring_of_keys_uses_the_one_that_is_free_first(database: sa.Engine) -> None:
     ring = KeyRing({"main": _pacer(database), "second": _pacer(database, key=OTHER_KEY)})
-    assert [ring.acquire()[0] for _ in range(4)] == ["main", "second", "main", "second"]
+    assert [ring.acquire()[0] for _ in range(2)] == ["main", "second"]
     ring.throttled("main", 600)
     assert ring.next_slot_in() < 10
     assert [ring.acquire()[0] for _ in range(2)] == ["second", "second"]
