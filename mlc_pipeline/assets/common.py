@@ -95,7 +95,7 @@ def window_of(context: dg.AssetExecutionContext, site: Site) -> Window:
 
 def stamp_of(context: Any, site: Site) -> Stamp:
     """Return what rows of this run are stamped with."""
-    return Stamp(site.name, context.run_id)
+    return Stamp(site.name, context.run.run_id)
 
 
 def plan_context(runtime: Runtime, site: Site) -> PlanContext:

@@ -75,13 +75,13 @@ def _plan(
     )
     def plan(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         runtime, window = runtime_of(context), window_of(context, site)
-        with runtime.step(site.connection, context.run_id, f"plan/{name}") as cost:
+        with runtime.step(site.connection, context.run.run_id, f"plan/{name}") as cost:
             made = make(
                 runtime.engine,
                 stamp_of(context, site),
                 window,
                 plan_context(runtime, site),
-                ledger_of(runtime, site, context.run_id),
+                ledger_of(runtime, site, context.run.run_id),
             )
             cost.rows = len(made.rows)
         verdicts = Counter(p.verdict for _, p in made.rows)
@@ -137,10 +137,10 @@ def _push(site: Site, name: str, kind: str, deps: list[dg.AssetKey]) -> dg.Asset
     )
     def push(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         runtime, window = runtime_of(context), window_of(context, site)
-        ledger = ledger_of(runtime, site, context.run_id)
+        ledger = ledger_of(runtime, site, context.run.run_id)
         client = runtime.cin7(site.connection, priority_of(context))
         step = f"push/{name}"
-        with runtime.step(site.connection, context.run_id, step) as cost:
+        with runtime.step(site.connection, context.run.run_id, step) as cost:
             pusher.check_planned(runtime.engine, window, kind)
             results = pusher.push_window(
                 runtime.engine,
@@ -250,7 +250,7 @@ def _tie_out(site: Site, deps: list[dg.AssetKey]) -> dg.AssetsDefinition:
     def tie_out(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         runtime, window = runtime_of(context), window_of(context, site)
         client = runtime.cin7(site.connection, priority_of(context))
-        with runtime.step(site.connection, context.run_id, "tie_out/ap") as cost:
+        with runtime.step(site.connection, context.run.run_id, "tie_out/ap") as cost:
             result = tie_out_window(
                 runtime.engine,
                 stamp_of(context, site),

@@ -86,9 +86,9 @@ def _extract(
 ) -> dg.MaterializeResult:
     runtime = runtime_of(context)
     name = f"syspro/{entity.name}"
-    extraction = runtime.extraction(site.connection, context.run_id)
+    extraction = runtime.extraction(site.connection, context.run.run_id)
     before = len(extraction.reader.rejected)
-    with runtime.step(site.connection, context.run_id, name) as cost:
+    with runtime.step(site.connection, context.run.run_id, name) as cost:
         loaded = read(extraction)
         cost.rows = loaded.rows
     if entity.name in extraction.absent:
@@ -162,8 +162,8 @@ def _counterparts(site: Site) -> dg.AssetsDefinition:
     )
     def read_counterparts(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         runtime, window = runtime_of(context), window_of(context, site)
-        extraction = runtime.extraction(site.connection, context.run_id)
-        with runtime.step(site.connection, context.run_id, "syspro/counterparts") as cost:
+        extraction = runtime.extraction(site.connection, context.run.run_id)
+        with runtime.step(site.connection, context.run.run_id, "syspro/counterparts") as cost:
             counts = CounterpartReader(
                 extraction, window.first, window.last, site.connection.policies.po_link
             ).read()

@@ -45,7 +45,7 @@ def _book(
     def book(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         runtime = runtime_of(context)
         client = runtime.cin7(site.connection, priority_of(context))
-        with runtime.step(site.connection, context.run_id, f"cin7/{name}") as cost:
+        with runtime.step(site.connection, context.run.run_id, f"cin7/{name}") as cost:
             rows = reference_rows(name, read(client))
             cost.rows = replace_table(runtime.engine, CIN7[name], stamp_of(context, site), rows)
         return dg.MaterializeResult(

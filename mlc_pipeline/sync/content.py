@@ -17,9 +17,9 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, PlainSerializer
 
 Amount = Annotated[
-    Decimal, PlainSerializer(lambda d: format(d.normalize(), "f"), str, when_used="json")
+    Decimal, PlainSerializer(lambda d: format((d + 0).normalize(), "f"), str, when_used="json")
 ]
-"""A Decimal whose JSON form is canonical text: 10, 10.0 and 10.00 are one amount."""
+"""A Decimal whose JSON form is canonical text: 10, 10.0 and 10.00 are one amount, -0 is 0."""
 
 
 class _Content(BaseModel):

@@ -148,7 +148,10 @@ def plan_order(
             raise Hold("empty", f"purchase order {order.purchase_order} has no lines to send")
         return judge(known, content, may_update=_may_update_order(context))
 
-    is_local = order.currency in (None, context.connection.syspro.local_currency)
+    local = context.connection.syspro.local_currency
+    is_local = order.currency in (None, local) or (
+        context.mappings.currencies.lookup(order.currency) == local
+    )
     amount = sum((line_value(line, is_local=is_local) for line in parts.lines), ZERO)
     return planned(
         Planned(
@@ -156,7 +159,7 @@ def plan_order(
             order.purchase_order,
             Verdict.HELD,
             amount,
-            currency=order.currency or context.connection.syspro.local_currency,
+            currency=order.currency or local,
             supplier=order.supplier,
             home=order.order_date,
             stage=stage,

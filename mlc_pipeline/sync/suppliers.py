@@ -42,8 +42,8 @@ def normalised_name(name: str) -> str:
     """
     decomposed = unicodedata.normalize("NFKD", name).casefold()
     folded = "".join(c for c in decomposed if not unicodedata.combining(c))
-    words = re.sub(r"[^\w]+", " ", folded.replace("&", " and ").replace("'", "")).split()
-    if words[:1] == ["the"] and len(words) > 1:
+    words = re.sub(r"[^\w]+", " ", re.sub("['’]", "", folded.replace("&", " and "))).split()
+    while words[:1] == ["the"] and len(words) > 1:
         words = words[1:]
     return " ".join(_LEGAL_FORMS.get(word, word) for word in words)
 
@@ -99,7 +99,7 @@ class SupplierIndex:
         tax = normalised_tax_number(row.tax_number)
         agreeing = {s.id: s for s in self._by_tax.get(tax, [])} if tax else {}
         name = normalised_name(row.name or "")
-        named = {s.id: s for s in self._by_name.get(name, [])}
+        named = {s.id: s for s in self._by_name.get(name, [])} if name else {}
         free = [s for s in (agreeing | named).values() if s.id not in self._linked]
         free = [s for s in free if not s.marker]
         if not free:
