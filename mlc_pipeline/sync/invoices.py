@@ -111,7 +111,8 @@ def plan_invoice(
     parts = _in_order(parts)
     invoice = parts.invoice
     key = invoice_key(invoice.supplier, invoice.invoice)
-    is_credit_note = invoice.value < 0 and parts.credited is not None
+    was_invoice = context.known.get((Kind.INVOICE, key)) is not None  # a credit stays one
+    is_credit_note = invoice.value < 0 and parts.credited is not None and not was_invoice
     kind = Kind.CREDIT_NOTE if is_credit_note else Kind.INVOICE
     known = context.known.get((kind, key))
 
@@ -185,7 +186,7 @@ def _check_complete(parts: InvoiceParts, context: PlanContext) -> None:
     postings' conversion, a cent each.
     """
     invoice = parts.invoice
-    postings = [p for p in parts.postings if _role(p, context) != "payable"]
+    postings = [p for p in parts.postings if p.amount and _role(p, context) != "payable"]
     if not postings and invoice.value == 0:
         raise Hold("empty", f"invoice {invoice.invoice} has no value and no postings")
     local = context.currency(invoice.currency) == context.references.base_currency

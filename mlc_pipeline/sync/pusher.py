@@ -14,8 +14,9 @@ from decimal import Decimal
 from typing import Any
 
 import sqlalchemy as sa
+from pydantic import ValidationError
 
-from mlc_pipeline.cin7.errors import Cin7Error, NotAuthorised
+from mlc_pipeline.cin7.errors import Cin7Error, NotAuthorised, Unavailable
 from mlc_pipeline.staging.load import Stamp, replace_days
 from mlc_pipeline.staging.tables import PLAN, PUSH
 from mlc_pipeline.sync import content, staged
@@ -171,6 +172,10 @@ class _Run:
             pushed = _held(hold.reason.code, hold.detail)
         except NotAuthorised:
             raise
+        except Unavailable as error:
+            pushed = _held("cin7_unavailable", str(error))
+        except ValidationError as error:
+            pushed = _unfit(error)
         except Cin7Error as error:
             pushed = Pushed(Outcome.FAILED, reason_code="cin7", reason=str(error))
         except Exception as error:
@@ -199,6 +204,19 @@ class _Run:
 def _held(code: str, detail: str) -> Pushed:
     """Return the outcome of a reason: held, waiting or excluded."""
     return Pushed(Outcome(REASONS[code].verdict), reason_code=code, reason=detail)
+
+
+def _unfit(error: ValidationError) -> Pushed:
+    """Return the outcome of a document that our request models refuse.
+
+    A text that Cin7 has no room for is the customer's to shorten; anything else is ours.
+    """
+    found = [
+        f"{'.'.join(str(part) for part in e['loc'])}: {e['msg']}" for e in error.errors()[:5]
+    ]
+    if all(e["type"] == "string_too_long" for e in error.errors()):
+        return _held("too_long", "; ".join(found))
+    return Pushed(Outcome.FAILED, reason_code="error", reason="; ".join(found))
 
 
 def _wanted(row: Any) -> Wanted:
