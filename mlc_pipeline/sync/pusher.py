@@ -172,17 +172,9 @@ class _Run:
             pushed = _held(hold.reason.code, hold.detail)
         except NotAuthorised:
             raise
-        except Unavailable as error:
-            pushed = _held("cin7_unavailable", str(error))
-        except ValidationError as error:
-            pushed = _unfit(error)
-        except Cin7Error as error:
-            pushed = Pushed(Outcome.FAILED, reason_code="cin7", reason=str(error))
         except Exception as error:
             # One document must not stop the rest; the run fails at its end with the days.
-            logger.exception("%s %s failed", row.kind, row.source_key)
-            text = f"{type(error).__name__}: {error}"
-            pushed = Pushed(Outcome.FAILED, reason_code="error", reason=text)
+            pushed = _failed(row, error)
         is_down = pushed.reason_code == "cin7_unavailable"
         self.unavailable_in_a_row = self.unavailable_in_a_row + 1 if is_down else 0
         self._note(row, pushed)
@@ -204,6 +196,19 @@ class _Run:
 def _held(code: str, detail: str) -> Pushed:
     """Return the outcome of a reason: held, waiting or excluded."""
     return Pushed(Outcome(REASONS[code].verdict), reason_code=code, reason=detail)
+
+
+def _failed(row: Any, error: Exception) -> Pushed:
+    """Return the outcome of a document whose push raised."""
+    if isinstance(error, Unavailable):
+        return _held("cin7_unavailable", str(error))
+    if isinstance(error, ValidationError):
+        return _unfit(error)
+    if isinstance(error, Cin7Error):
+        return Pushed(Outcome.FAILED, reason_code="cin7", reason=str(error))
+    logger.error("%s %s failed", row.kind, row.source_key, exc_info=error)
+    text = f"{type(error).__name__}: {error}"
+    return Pushed(Outcome.FAILED, reason_code="error", reason=text)
 
 
 def _unfit(error: ValidationError) -> Pushed:
