@@ -300,7 +300,11 @@ def demo(
         first, last = (date.fromisoformat(started[k]) for k in ("first", "last"))
         out.print(f"{started['connection']}: {first} to {last}", highlight=False)
         code = _sync(settings, folder, first, last, as_json=False)
-    out.print("\nRun it again: nothing is written twice. See it in the Dagster UI: make dev")
+    again = f" DATA={data}" if data else ""
+    out.print(
+        f"\nRun it again: nothing is written twice. See it in the Dagster UI: make dev{again}",
+        highlight=False,
+    )
     raise typer.Exit(1 if code == 1 else 0)
 
 
@@ -314,17 +318,27 @@ def dev(
 ) -> None:
     """Run the Dagster UI, its daemon and the sandbox; Ctrl-C stops them all."""
     from mlc_pipeline.database import engine
-    from mlc_pipeline.instance import dagster_home
+    from mlc_pipeline.instance import WORKSPACE_YAML, dagster_home
 
+    # In a script's background Ctrl-C is ignored, and so would be every child's.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     engine()  # starts the embedded PostgreSQL, which lives as long as this process
-    environment = {**os.environ, "DAGSTER_HOME": str(dagster_home())}
     with _sandbox(data, whole=whole, days=days, limit=calls_per_minute) as started:
+        home = dagster_home()
+        workspace = home / "workspace.yaml"
+        workspace.write_text(WORKSPACE_YAML, encoding="utf-8")
+        connections = connections_directory().resolve()
+        environment = {
+            **os.environ,
+            "DAGSTER_HOME": str(home),
+            "MLC_CONNECTIONS_DIR": str(connections),
+            # Its own notes that a newer command exists say nothing to our users.
+            "PYTHONWARNINGS": "ignore",
+        }
         command = ["-m", "dagster", "dev", "-h", "127.0.0.1", "-p", str(port)]
-        command += ["-m", "mlc_pipeline.definitions", "--log-level", "warning"]
-        # Its own notes that a newer command exists say nothing to our users.
-        environment["PYTHONWARNINGS"] = "ignore"
+        command += ["-w", str(workspace), "--log-level", "warning"]
         dagster = subprocess.Popen(  # noqa: S603 - our own interpreter and arguments
-            [sys.executable, *command], env=environment, start_new_session=True
+            [sys.executable, *command], env=environment, cwd=home, start_new_session=True
         )
         try:
             out.print(
@@ -335,7 +349,7 @@ def dev(
             )
             _wait_for_interrupt(dagster)
         finally:
-            _stop(dagster)
+            _stop_group(dagster)
 
 
 @contextmanager
@@ -390,6 +404,17 @@ def _wait_for_interrupt(process: subprocess.Popen[bytes] | None = None) -> None:
             time.sleep(0.3)
     except KeyboardInterrupt:
         out.print("stopping")
+
+
+def _stop_group(process: subprocess.Popen[bytes]) -> None:
+    """Stop a process and everything it started: it leads a session of its own."""
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGINT)
+    try:
+        process.wait(timeout=20)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def _stop(process: subprocess.Popen[bytes] | subprocess.Popen[str]) -> None:

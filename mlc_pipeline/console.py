@@ -83,11 +83,11 @@ def verdict(summary: Summary) -> Iterator[str]:
     """Yield the closing lines: the tie-out, what failed, what a second run would do."""
     if summary.accounts:
         rounding = summary.in_cin7 - summary.posted
-        agree = "agree to the cent" if not summary.different else "DIFFER"
+        agree = "they agree to the cent" if not rounding else "they agree"
         yield (
             f"Tie-out over {summary.accounts} accounts: SYSPRO {summary.posted:,.2f}, Cin7 "
-            f"{summary.in_cin7:,.2f}: they {agree}"
-            + (f" ({rounding:+.2f} from converting currencies)." if rounding else ".")
+            f"{summary.in_cin7:,.2f}: {'they DIFFER' if summary.different else agree}"
+            + (f"; {rounding:+.2f} arose from converting currencies." if rounding else ".")
         )
     yield from (f"[red]•[/red] {problem}" for problem in summary.problems)
     if summary.exit_code == ALL_DONE:
@@ -118,6 +118,7 @@ def status_tables(names: Iterable[str]) -> Iterator[Table]:
                 )
                 .where(documents.c.connection == name)
                 .group_by(documents.c.kind)
+                .order_by(documents.c.kind)
             )
             for row in connection.execute(query):
                 last = f"{row.last:%Y-%m-%d %H:%M}"

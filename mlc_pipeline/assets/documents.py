@@ -4,7 +4,7 @@ What must not come in: verdicts, steps, comparisons; they live in `sync`.
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -95,16 +95,30 @@ def _sentence(counts: Counter[Any]) -> str:
     return ", ".join(f"{n} {word}" for word, n in sorted(counts.items())) or "no documents"
 
 
-def _plan_metadata(plan: Plan, verdicts: Counter[Verdict]) -> dict[str, Any]:
-    def amount(wanted: frozenset[Verdict]) -> Decimal:
-        return sum((p.amount for _, p in plan.rows if p.verdict in wanted), Decimal(0))
+def _by_currency(
+    amounts: Iterable[tuple[str, str | None, Decimal]],
+) -> dg.MetadataValue:
+    """Return money as a table: amounts of different currencies are never added up."""
+    totals: dict[tuple[str, str], Decimal] = {}
+    for what, currency, amount in amounts:
+        if amount:
+            key = (what, currency or "")
+            totals[key] = totals.get(key, Decimal(0)) + amount
+    return table(
+        {"documents": what, "amount": f"{total:,.2f}", "currency": currency}
+        for (what, currency), total in sorted(totals.items())
+    )
 
+
+def _plan_metadata(plan: Plan, verdicts: Counter[Verdict]) -> dict[str, Any]:
     stopped = [(day, p) for day, p in plan.rows if p.verdict in (Verdict.HELD, Verdict.WAITING)]
     return {
         "documents": len(plan.rows),
         **{verdict.value: verdicts.get(verdict, 0) for verdict in Verdict},
-        "amount_to_write": money(amount(READY)),
-        "amount_held": money(amount(frozenset({Verdict.HELD}))),
+        "money": _by_currency(
+            ("to write" if p.verdict in READY else p.verdict.value, p.currency, p.amount)
+            for _, p in plan.rows
+        ),
         "held_and_waiting": table(
             {
                 "day": day,
@@ -166,16 +180,14 @@ def _push(site: Site, name: str, kind: str, deps: list[dg.AssetKey]) -> dg.Asset
 
 def _push_metadata(site: Site, results: Results) -> dict[str, Any]:
     counts = Counter(r.pushed.outcome for r in results.rows)
-    amounts: dict[Outcome, Decimal] = {}
-    for row in results.rows:
-        outcome = row.pushed.outcome
-        amounts[outcome] = amounts.get(outcome, Decimal(0)) + row.amount
     writes = sum(counts.get(outcome, 0) for outcome in _WRITTEN)
     certificate = f"{counts[Outcome.CREATED]} creates, {counts[Outcome.UPDATED]} updates"
     return {
         "documents": len(results.rows),
         **{outcome.value: counts.get(outcome, 0) for outcome in Outcome},
-        **{f"amount_{o.value}": money(a) for o, a in amounts.items()},
+        "money": _by_currency(
+            (r.pushed.outcome.value, r.currency, r.amount) for r in results.rows
+        ),
         "replay": certificate if writes else "0 creates, 0 updates: nothing had to be written",
         "held_and_waiting": table(_shown(r) for r in results.rows if _is_stopped(r)),
         "written": table(
@@ -240,9 +252,20 @@ def _fail_bad_days(
 
 
 def _tie_out(site: Site, deps: list[dg.AssetKey]) -> dg.AssetsDefinition:
+    key = site.key("tie_out", "ap")
+
     @dg.asset(
         **site.asset_options("tie_out", "ap", partitioned=True),
         deps=deps,
+        check_specs=[
+            dg.AssetCheckSpec(
+                AGREES,
+                asset=key,
+                blocking=True,
+                description="On each account and cost centre, what SYSPRO posted is what the "
+                "documents in Cin7 say, and what Cin7's ledger says.",
+            )
+        ],
         description="SYSPRO's postings against the documents in Cin7 and against Cin7's own "
         "ledger, per account and cost centre, to the cent.",
         kinds={"postgres"},
@@ -259,15 +282,36 @@ def _tie_out(site: Site, deps: list[dg.AssetKey]) -> dg.AssetsDefinition:
                 client.transactions,
             )
             cost.rows = len(result.lines)
-        if result.ledger_differences():
-            named = "; ".join(
-                f"{account}: documents {booked:.2f}, ledger {held:.2f}"
-                for account, booked, held in result.ledger_differences()[:5]
-            )
-            context.log.warning("Cin7's documents and its ledger differ: %s", named)
-        return dg.MaterializeResult(metadata=tie_out_metadata(result))
+        return dg.MaterializeResult(
+            metadata=tie_out_metadata(result), check_results=[_agreement(key, result)]
+        )
 
     return tie_out
+
+
+AGREES = "agrees_to_the_cent"
+
+
+def _agreement(key: dg.AssetKey, result: TieOut) -> dg.AssetCheckResult:
+    """Return the check of a tie-out: both comparisons, with what to look at."""
+    different = [
+        f"{day} account {account} {centre}: SYSPRO {syspro:.2f}, Cin7 {cin7:.2f}"
+        for day, account, centre, syspro, cin7 in result.differences()
+    ]
+    different += [
+        f"account {account}: documents {booked:.2f}, Cin7's ledger {held:.2f}"
+        for account, booked, held in result.ledger_differences()
+    ]
+    return dg.AssetCheckResult(
+        check_name=AGREES,
+        asset_key=key,
+        passed=not different,
+        metadata={"different": table({"difference": text} for text in different)},
+        description="SYSPRO and Cin7 agree"
+        if not different
+        else f"{len(different)} differences: {'; '.join(different[:3])}; see the documents of "
+        "those days in push.invoices",
+    )
 
 
 def tie_out_metadata(result: TieOut) -> dict[str, Any]:

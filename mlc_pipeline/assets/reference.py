@@ -71,12 +71,13 @@ def mapping_assets(site: Site) -> list[dg.AssetsDefinition]:
         name=f"{site.name}_mapping",
         group_name=site.group("mapping"),
         required_resource_keys={"runtime"},
+        backfill_policy=dg.BackfillPolicy.single_run(),
         specs=[
             dg.AssetSpec(
                 site.key("mapping", name),
                 deps=site.keys("cin7", ("accounts", "tax_rules", "payment_terms", "locations")),
                 description=f"{name}.csv of the connection, validated; bad rows map nothing.",
-                kinds={"csv", "pandera"},
+                kinds={"csv"},
                 owners=["team:finance"],
                 tags={"connection": site.name},
                 metadata={"dagster/table_name": f"mapping.{name}"},

@@ -43,6 +43,16 @@ def cycle_schedule(connection: Connection, job: Any) -> dg.ScheduleDefinition:
         today = moment.date()
         if today < connection.start_date:
             return dg.SkipReason(f"the connection starts on {connection.start_date}")
+        under_way = context.instance.get_runs_count(
+            dg.RunsFilter(
+                tags={"connection": connection.name},
+                statuses=[dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTED],
+            )
+        )
+        if under_way:
+            return dg.SkipReason(
+                "a cycle of this connection is under way; the next one is soon"
+            )
         first = today - timedelta(days=connection.schedule.look_back_days)
         return dg.RunRequest(
             run_key=f"cycle:{connection.name}:{moment.isoformat()}",

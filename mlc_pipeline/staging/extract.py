@@ -231,7 +231,9 @@ class CounterpartReader:
 
     def _credited(self, invoices: list[Any]) -> list[tuple[str, str]]:
         """Return the invoices that credits name in their reference."""
-        return [(r.supplier, r.reference) for r in invoices if r.value < 0 and r.reference]
+        return [
+            (r.supplier, r.reference) for r in invoices if (r.value or 0) < 0 and r.reference
+        ]
 
     def _matched_receipts(self, invoices: list[tuple[str, str]]) -> list[tuple[str, str]]:
         matches, receipts = SYSPRO["receipt_matches"], SYSPRO["receipts"]

@@ -122,6 +122,8 @@ def plan_invoice(
         distribution = _distribution(parts, context)
         if is_credit_note:
             content: Content = _credit(parts, context, distribution)
+        elif context.known.get((Kind.CREDIT_NOTE, key)) is not None:
+            raise Hold("changed_after_posting", "it was written as a credit note before")
         else:
             content = _invoice(parts, context, distribution, orders, terms_of)
         return judge(known, content, may_update=_may_update_invoice(context))
@@ -286,6 +288,8 @@ def _invoice(
     if order is not None:
         _check_order(order, orders, context)
     lines, charges = _lines_and_charges(parts, context, distribution, rule, order)
+    if distribution.tax and not lines and not charges:
+        charges = (_tax_charge(rule, distribution.tax_account),)
     lines, charges = _with_tax(lines, charges, distribution.tax)
     marker = context.marker("AP", invoice.supplier, invoice.invoice)
     dated = _date_of(invoice)
@@ -474,12 +478,23 @@ def _remaining(
             )
 
 
+def _tax_charge(rule: str, account: str | None) -> Charge:
+    """Return the charge that carries the tax of a document that is nothing but tax."""
+    return charge("Tax", ZERO, tax_rule=rule, account=account)
+
+
+def _tax_weights(totals: Sequence[Decimal]) -> list[Decimal]:
+    """Return what tax is spread by: the totals, unless they nearly cancel each other out."""
+    whole, sizes = sum(totals, ZERO), [abs(total) for total in totals]
+    return list(totals) if 2 * abs(whole) >= sum(sizes, ZERO) else sizes
+
+
 def _with_tax(
     lines: Sequence[ProductLine], charges: Sequence[Charge], tax: Decimal
 ) -> tuple[tuple[ProductLine, ...], tuple[Charge, ...]]:
     """Spread the invoice's tax over its lines and charges, exactly."""
     items: tuple[ProductLine | Charge, ...] = (*lines, *charges)
-    shares = allocate(tax, [item.total for item in items])
+    shares = allocate(tax, _tax_weights([item.total for item in items]))
     taxed = [
         item.model_copy(update={"tax": share})
         for item, share in zip(items, shares, strict=True)
@@ -502,6 +517,8 @@ def _credit(
         charge(s.text, -s.amount, tax_rule=rule, account=s.account, cost_centre=s.cost_centre)
         for s in distribution.shares
     ]
+    if distribution.tax and not charges:
+        charges = [_tax_charge(rule, distribution.tax_account)]
     _, taxed = _with_tax((), charges, -distribution.tax)
     return CreditContent(
         marker=context.marker("AP", invoice.supplier, invoice.invoice),
@@ -530,7 +547,8 @@ def plan_stray_postings(postings: Iterable[PostingRow], context: PlanContext) ->
         result.append(
             _stray(f"posting {posting.key}", [posting], reason.code, context, posting.key)
         )
-    for key, group in waiting.items():
+    for invoice, group in waiting.items():
+        key = f"{invoice}|postings"  # the invoice itself may be planned too, as vanished
         detail = f"{len(group)} posting(s) of invoice {group[0].invoice}"
         result.append(_stray(detail, group, "invoice_missing", context, key))
     return result

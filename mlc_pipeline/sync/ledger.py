@@ -172,8 +172,17 @@ class Ledger:
             row = connection.execute(query).one_or_none()
         return OpenWrite(**row._mapping) if row else None
 
-    def intend(self, ref: DocumentRef, step: str, request_hash: str) -> int:
+    def intend(
+        self,
+        ref: DocumentRef,
+        step: str,
+        request_hash: str,
+        intended: Mapping[str, Any] | None = None,
+    ) -> int:
         """Commit the intent of a call, and the document if it is new; return the write's id.
+
+        From here until the outcome is committed nobody knows which version Cin7 holds, so
+        the document loses its content hash; `intended` is the content that is being sent.
 
         Raises:
             sqlalchemy.exc.IntegrityError: the document has an open write already.
@@ -189,9 +198,13 @@ class Ledger:
                     home=ref.home,
                     amount=ref.amount,
                     currency=ref.currency,
+                    content=intended,
                     run_id=self._run_id,
                 )
-                .on_conflict_do_nothing()
+                .on_conflict_do_update(
+                    constraint=documents.primary_key,
+                    set_={"content_hash": None, **({"content": intended} if intended else {})},
+                )
             )
             written = connection.execute(
                 writes.insert()
@@ -224,7 +237,7 @@ class Ledger:
 
         Args:
             write_id: from `intend`.
-            outcome: done, refused, not_sent, not_applied or uncertain.
+            outcome: done, refused, not_sent, not_applied, superseded or uncertain.
             ref: the document.
             reason: why, when it is not done.
             document: columns of the document to set (state, cin7_id, task_id, …).

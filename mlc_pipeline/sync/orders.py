@@ -169,7 +169,7 @@ def plan_order(
 
 
 def _cancelled(known: Known | None) -> tuple[Verdict, None, list[Any]]:
-    if known is None or known.cin7_id is None:
+    if known is None:
         raise Hold("cancelled", "cancelled in SYSPRO, never sent")
     if known.state == "voided":
         raise Hold("voided", "cancelled in SYSPRO, void in Cin7")

@@ -311,6 +311,9 @@ def judge(
         return Verdict.CREATE, content, []
     if known.content_hash == content.digest():
         return Verdict.UNCHANGED, content, []
+    if known.content_hash is None:
+        # An answer was lost, or an earlier version was found: the push looks and decides.
+        return Verdict.UPDATE, content, []
     changed = differences(known.content or {}, content.to_json())
     if may_update(known, changed):
         return Verdict.UPDATE, content, changed

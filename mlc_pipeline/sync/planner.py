@@ -164,8 +164,11 @@ def plan_purchase_window(
         orders = staged.considered_orders(connection, window, matches)
         headers, lines, receipts = staged.order_parts(connection, window, orders)
         lost = staged.undated(connection, window, "purchase_orders", OrderRow)
+        _, lost_lines, _ = staged.order_parts(
+            connection, window, [row.purchase_order for row in lost]
+        )
         rejected = staged.rejected(connection, window, ORDER_ENTITIES)
-        invoiced = _invoiced_orders(connection, window, matches)
+        invoiced = _invoiced_orders(connection, window, matches, context, invoices)
         held = _held_suppliers(connection, window, [h.supplier for h in headers.values()])
     keys = [f"{r.purchase_order}|{r.grn}" for group in receipts.values() for r in group]
     known = _known(ledger, {Kind.PURCHASE_ORDER: orders, Kind.RECEIPT: keys})
@@ -184,7 +187,8 @@ def plan_purchase_window(
             if window.covers(receipt.home) or _is_matched(receipt, matched):
                 plan.add(window.clamp([receipt.home]), receipt)
     for row in (row for row in lost if row.purchase_order not in orders):
-        plan.add(window.last, plan_order(OrderParts(row), context, held))
+        undated = OrderParts(row, lost_lines.get(row.purchase_order, ()))
+        plan.add(window.last, plan_order(undated, context, held))
     _add_rejected(plan, window, rejected, Kind.PURCHASE_ORDER)
     _add_vanished(plan, window, ledger, [Kind.PURCHASE_ORDER, Kind.RECEIPT])
     _write(engine, PLAN["purchases"], stamp, window, plan)
@@ -196,8 +200,19 @@ def _is_matched(receipt: Planned, matched: set[tuple[str, str]]) -> bool:
 
 
 def _invoiced_orders(
-    connection: sa.Connection, window: Window, matches: Iterable[MatchRow]
+    connection: sa.Connection,
+    window: Window,
+    matches: Iterable[MatchRow],
+    context: PlanContext,
+    invoices: Iterable[tuple[str, str]],
 ) -> set[str]:
+    """Return the orders that the window's invoices belong to, by the policy's link."""
+    if context.connection.policies.po_link == "invoice_reference":
+        pair = ("supplier", "invoice")
+        rows = staged.rows_by(
+            connection, window.connection, InvoiceRow, "invoices", pair, invoices
+        )
+        return {row.reference for row in rows if row.reference}
     receipts = staged.receipts_matched(connection, window, matches)
     return {r.purchase_order for r in receipts if r.purchase_order}
 
@@ -233,7 +248,7 @@ def _add_rejected(
 def _add_vanished(plan: Plan, window: Window, ledger: Ledger, kinds: list[Kind]) -> None:
     """Add the documents of the window that are in Cin7 and gone from SYSPRO."""
     # By key alone: a credit that found its invoice changes its kind, not itself.
-    here = {p.source_key for _, p in plan.rows}
+    here = {p.source_key for _, p in plan.rows if p.kind is not Kind.POSTING}
     gone = [
         sent
         for sent in ledger.sent_between(kinds, window.first, window.last)

@@ -35,6 +35,25 @@ class Unsettled(Exception):  # noqa: N818 - not an error: a write that must rest
         super().__init__(detail)
 
 
+class Outdated(Exception):  # noqa: N818 - not an error: begin again
+    """What was found in Cin7 was made from an earlier version of the document.
+
+    The ledger says so now: beginning the document again brings it up to date, or holds it.
+    """
+
+
+_OVERWRITING = frozenset({"update_supplier", "update_purchase", "post_order"})
+"""Steps that may be made again: what they set is set anew by the step that follows."""
+
+_IDS = frozenset({"cin7_id", "cin7_number", "task_id"})
+
+
+def sent_differences(body: Body, stored: Answer) -> list[str]:
+    """Return where what Cin7 holds differs from a body."""
+    sent = {k: v for k, v in body.to_wire().items() if k not in _PARENT_IDS}
+    return [str(d) for d in differences(sent, stored)]
+
+
 @dataclass(frozen=True)
 class Step:
     """One call that writes.
@@ -46,6 +65,7 @@ class Step:
         find: looks in Cin7 for what an earlier, unanswered call may have made; None when it
             is certainly not there. Raises Hold (quarantined) when two could be it.
         record: the document's columns that the answer changes.
+        intended: the content being sent, kept with the intent.
         is_compared: whether the answer repeats what was stored.
     """
 
@@ -54,14 +74,12 @@ class Step:
     send: Callable[[], Answer]
     find: Callable[[OpenWrite], Answer | None]
     record: Callable[[Answer], Mapping[str, Any]]
+    intended: Mapping[str, Any] | None = None
     is_compared: bool = True
 
     def differences(self, answer: Answer) -> list[str]:
         """Return what Cin7 stored otherwise than it was sent."""
-        if not self.is_compared:
-            return []
-        sent = {k: v for k, v in self.body.to_wire().items() if k not in _PARENT_IDS}
-        return [str(d) for d in differences(sent, answer)]
+        return sent_differences(self.body, answer) if self.is_compared else []
 
 
 @dataclass
@@ -87,22 +105,33 @@ class Protocol:
             Hold: refused, answer_differs, quarantined, cin7_unavailable, being_written.
             Unsettled: an answer was lost, now or before.
             NotAuthorised: the credentials are wrong; nothing else will work either.
+            Outdated: an earlier version was found; begin the document again.
         """
         found = self._find_earlier(ref, step)
         if found is not None:
             return Written(found, was_found=True)
         return Written(self._send(ref, step), was_found=False)
 
+    def rest(self, write: OpenWrite) -> None:
+        """Let a lost answer rest longer than any call can take.
+
+        Raises:
+            Unsettled: it has not yet.
+        """
+        left = self._settle - write.age_seconds
+        if left > 0:
+            raise Unsettled(left, f"{write.step}: the answer was lost")
+
     def _find_earlier(self, ref: DocumentRef, step: Step) -> Answer | None:
         earlier = self._ledger.open_write(ref.kind, ref.source_key)
         if earlier is None:
             return None
-        left = self._settle - earlier.age_seconds
-        if left > 0:
-            raise Unsettled(left, f"{earlier.step}: the answer was lost")
+        self.rest(earlier)
         if earlier.step != step.name:
-            # The plan moved on to another step while this one was open; only a document
-            # that was finished by hand in between gets here.
+            is_set_anew = {earlier.step, step.name} <= _OVERWRITING
+            if is_set_anew or step.name == "void_purchase":
+                self._ledger.close(earlier.id, "superseded", ref, reason=f"by {step.name}")
+                return None
             raise Hold("quarantined", f"{earlier.step} is open, {step.name} was to follow")
         try:
             answer = step.find(earlier)
@@ -111,14 +140,16 @@ class Protocol:
         if answer is None:
             self._ledger.close(earlier.id, "not_applied", ref, reason="not found in Cin7")
             return None
-        self._conclude(
-            earlier.id, ref, step, answer, exact=earlier.request_hash == digest(step.body)
-        )
+        if earlier.request_hash != digest(step.body):
+            changes = {k: v for k, v in step.record(answer).items() if k in {*_IDS, "state"}}
+            self._ledger.close(earlier.id, "done", ref, **changes)
+            raise Outdated(f"{step.name}: an earlier version was found")
+        self._conclude(earlier.id, ref, step, answer)
         return answer
 
     def _send(self, ref: DocumentRef, step: Step) -> Answer:
         try:
-            write_id = self._ledger.intend(ref, step.name, digest(step.body))
+            write_id = self._ledger.intend(ref, step.name, digest(step.body), step.intended)
         except IntegrityError as error:
             raise Hold("being_written", f"{step.name} is open in another run") from error
         try:
@@ -136,21 +167,15 @@ class Protocol:
         except UncertainOutcome as error:
             self._ledger.close(write_id, "uncertain", ref, reason=str(error))
             raise Unsettled(self._settle, str(error)) from error
-        self._conclude(write_id, ref, step, answer, exact=True)
+        self._conclude(write_id, ref, step, answer)
         return answer
 
-    def _conclude(
-        self, write_id: int, ref: DocumentRef, step: Step, answer: Answer, *, exact: bool
-    ) -> None:
-        """Commit the ids at once; the document moves on only if Cin7 stored what was sent.
-
-        `exact` is false when the wanted document changed since the call was made: what was
-        stored then cannot be compared with what is wanted now.
-        """
+    def _conclude(self, write_id: int, ref: DocumentRef, step: Step, answer: Answer) -> None:
+        """Commit the ids at once; the document moves on only if Cin7 stored what was sent."""
         changes = dict(step.record(answer))
-        different = step.differences(answer) if exact else []
+        different = step.differences(answer)
         if different:
-            changes.pop("state", None)
+            changes = {k: v for k, v in changes.items() if k in _IDS}
             reason = "; ".join(different[:5])
             self._ledger.close(write_id, "uncertain", ref, reason=reason, **changes)
             raise Hold("answer_differs", f"{step.name}: {reason}")

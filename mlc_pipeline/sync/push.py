@@ -28,10 +28,11 @@ from mlc_pipeline.sync.content import (
 )
 from mlc_pipeline.sync.ledger import Document, DocumentRef, Ledger, OpenWrite
 from mlc_pipeline.sync.plan import Hold
-from mlc_pipeline.sync.protocol import Protocol, Step
+from mlc_pipeline.sync.protocol import Outdated, Protocol, Step, sent_differences
 from mlc_pipeline.sync.target import Answer, Cin7
 from mlc_pipeline.sync.vocabulary import Kind, Outcome, Verdict
 
+_BEGINNINGS = 4  # each step of a document may be found in an earlier version once
 _CLOCK_MARGIN = timedelta(hours=1)  # between our clock and Cin7's, when looking back
 
 
@@ -84,21 +85,29 @@ class Push:
         with self._ledger.claim(_claim_name(wanted)) as is_mine:
             if not is_mine:
                 raise Hold("being_written", "another run holds it")
-            return make[wanted.ref.kind](wanted)
+            for _ in range(_BEGINNINGS):
+                try:
+                    return make[wanted.ref.kind](wanted)
+                except Outdated:
+                    continue
+            raise Hold("answer_lost", "the document changes faster than it can be written")
 
     # --- suppliers -----------------------------------------------------------------
 
     def _supplier(self, wanted: Wanted) -> Pushed:
         content: SupplierContent = wanted.content
         document = self._ledger.document(Kind.SUPPLIER, wanted.ref.source_key)
-        if document is not None and document.cin7_id is not None:
+        if document is not None and document.state == "done" and document.cin7_id:
             return self._change_supplier(wanted, document, document.cin7_id)
-        if wanted.adopt is not None:
+        if wanted.adopt is not None and document is None:
             return self._adopt_supplier(wanted, wanted.adopt)
         body = bodies.supplier_post(content)
 
         def find(_write: OpenWrite) -> Answer | None:
-            named = self._cin7.suppliers_named(content.name)
+            if document is not None and document.cin7_id is not None:
+                return self._cin7.supplier(document.cin7_id)
+            sent = (document.content if document else None) or {}
+            named = self._cin7.suppliers_named(str(sent.get("name") or content.name))
             ours = [s for s in named if s.get("AdditionalAttribute1") == content.marker]
             return _only(ours, f"suppliers marked {content.marker}")
 
@@ -108,6 +117,7 @@ class Push:
             lambda: self._cin7.create_supplier(body),
             find,
             lambda answer: {"cin7_id": answer["ID"], **_done(content)},
+            intended=content.to_json(),
         )
         written = self._protocol.run(wanted.ref, step)
         outcome = Outcome.ADOPTED if written.was_found else Outcome.CREATED
@@ -125,7 +135,7 @@ class Push:
 
     def _change_supplier(self, wanted: Wanted, document: Document, supplier_id: str) -> Pushed:
         content: SupplierContent = wanted.content
-        if document.state == "done" and document.content_hash == content.digest():
+        if document.content_hash == content.digest():
             return Pushed(Outcome.UNCHANGED, cin7_id=supplier_id)
         current = self._cin7.supplier(supplier_id)
         body = bodies.supplier_put(supplier_id, content, current)
@@ -181,29 +191,56 @@ class Push:
         it says now.
         """
         supplier_id = self._supplier_id(header.supplier)
-        if document is not None and document.cin7_id is not None:
-            if (document.content or {}).get("header") != header.to_json():
-                self._put_header(wanted, header, document.cin7_id, _begun(header))
-            return document, False
+        if document is not None and document.state in ("header_made", "order_made"):
+            return self._current_header(wanted, header, document), False
         body = bodies.purchase_post(header, supplier_id)
         step = Step(
             "create_purchase",
             body,
             lambda: self._cin7.create_purchase(body),
-            lambda write: self._marked_purchase(header.marker, supplier_id, write),
+            lambda write: self._made_purchase(header.marker, supplier_id, document, write),
             lambda answer: {
                 "cin7_id": answer["ID"],
                 "cin7_number": answer.get("OrderNumber"),
                 "task_id": _first_task(answer),
                 "state": "header_made",
-                **_begun(header),
+                "content": {"header": header.to_json()},
             },
+            intended={"header": header.to_json()},
         )
         written = self._protocol.run(wanted.ref, step)
-        made = self._ledger.document(wanted.ref.kind, wanted.ref.source_key)
-        if made is None:
-            raise LookupError(f"{wanted.ref.source_key} vanished from the ledger")
-        return made, written.was_found
+        return self._again(wanted.ref), written.was_found
+
+    def _again(self, ref: DocumentRef) -> Document:
+        """Read a document that a step has just written to."""
+        document = self._ledger.document(ref.kind, ref.source_key)
+        if document is None:
+            raise LookupError(f"{ref.source_key} vanished from the ledger")
+        return document
+
+    def _current_header(
+        self, wanted: Wanted, header: HeaderContent, document: Document
+    ) -> Document:
+        """Bring a begun purchase's header to what the document says now.
+
+        While the answer to its order is open, the order comes first.
+        """
+        open_write = self._ledger.open_write(wanted.ref.kind, wanted.ref.source_key)
+        is_other = open_write is not None and open_write.step != "update_purchase"
+        is_same = (document.content or {}).get("header") == header.to_json()
+        if is_other or (is_same and open_write is None):
+            return document
+        content = {**(document.content or {}), "header": header.to_json()}
+        self._put_header(wanted, header, _purchase_id(document), {"content": content})
+        return self._again(wanted.ref)
+
+    def _made_purchase(
+        self, marker: str, supplier_id: str, document: Document | None, write: OpenWrite
+    ) -> Answer | None:
+        """Look for the purchase that an earlier call made: by its id, else by its marker."""
+        if document is not None and document.cin7_id is not None:
+            return self._cin7.purchase(document.cin7_id)
+        return self._marked_purchase(marker, supplier_id, write)
 
     def _marked_purchase(
         self, marker: str, supplier_id: str, write: OpenWrite
@@ -243,7 +280,8 @@ class Push:
         def find(_write: OpenWrite) -> Answer | None:
             order = self._cin7.purchase(purchase_id).get("Order") or {}
             has_lines = order.get("Lines") or order.get("AdditionalCharges")
-            return order if has_lines and order.get("Status") == status else None
+            # A draft may be written over, whatever it holds.
+            return order if has_lines and order.get("Status") == "AUTHORISED" else None
 
         step = Step(
             "post_order",
@@ -251,6 +289,7 @@ class Push:
             lambda: self._cin7.post_order(body),
             find,
             lambda _answer: {**done, "state": state, "answered": {"status": status}},
+            intended=content.to_json(),
         )
         return self._protocol.run(wanted.ref, step).was_found
 
@@ -260,20 +299,40 @@ class Push:
         result = Pushed(Outcome.UNCHANGED, purchase_id, document.cin7_number)
         if document.content_hash == content.digest():
             return result
-        before = dict(document.content or {})
-        status = _status_of(document)
-        if before.get("header") != content.to_json()["header"]:
-            self._change_header(wanted, content, purchase_id)
-        after = {k: v for k, v in content.to_json().items() if k != "header"}
-        before.pop("header", None)
-        if before != after:
-            if status != "DRAFT":
-                raise Hold("changed_after_posting", "the order is authorised in Cin7")
+        header, lines = content.header.to_json(), _without_header(content.to_json())
+        before = document.content or {}
+        is_sure = document.content_hash is not None
+        is_draft = _status_of(document) == "DRAFT"
+        lines_changed = _without_header(before) != lines
+        if lines_changed and not is_draft:
+            raise Hold("changed_after_posting", "the order is authorised in Cin7")
+        if not is_sure or before.get("header") != header:
+            # Until the lines are written too, the document is not what is wanted.
+            is_whole = not lines_changed and is_sure
+            now = _done(content) if is_whole else {"content": {**before, "header": header}}
+            self._put_header(wanted, content.header, purchase_id, now)
+        if lines_changed or (not is_sure and is_draft):
             self._set_order(wanted, content, document)
+        elif not is_sure:
+            self._compare_order(wanted, content, purchase_id)
         return Pushed(Outcome.UPDATED, purchase_id, document.cin7_number)
 
-    def _change_header(self, wanted: Wanted, content: OrderContent, purchase_id: str) -> None:
-        self._put_header(wanted, content.header, purchase_id, _done(content))
+    def _compare_order(self, wanted: Wanted, content: OrderContent, purchase_id: str) -> None:
+        """Compare an authorised order, of which the version is not known, with Cin7's."""
+        order = self._cin7.purchase(purchase_id).get("Order") or {}
+        body = bodies.order_of(content, purchase_id, authorise=True)
+        self._agree(wanted, body, order)
+
+    def _agree(self, wanted: Wanted, body: bodies.Body, stored: Answer, **more: Any) -> None:
+        """Note a document as done when Cin7 holds it as wanted.
+
+        Raises:
+            Hold: changed_after_posting, naming what differs.
+        """
+        different = sent_differences(body, stored)
+        if different:
+            raise Hold("changed_after_posting", f"Cin7 holds {'; '.join(different[:5])}")
+        self._ledger.adopt(wanted.ref, **_done(wanted.content), **more)
 
     def _put_header(
         self,
@@ -293,9 +352,11 @@ class Push:
         self._protocol.run(wanted.ref, step)
 
     def _void(self, wanted: Wanted, document: Document | None) -> Pushed:
-        if document is None or document.cin7_id is None or document.state == "voided":
+        if document is None or document.state == "voided":
             return Pushed(Outcome.UNCHANGED)
-        purchase_id = document.cin7_id
+        purchase_id = document.cin7_id or self._begun_purchase(wanted, document)
+        if purchase_id is None:
+            return Pushed(Outcome.UNCHANGED)  # it was never made
 
         def find(_write: OpenWrite) -> Answer | None:
             purchase = self._cin7.purchase(purchase_id)
@@ -312,6 +373,23 @@ class Push:
         self._protocol.run(wanted.ref, step)
         return Pushed(Outcome.UPDATED, purchase_id, document.cin7_number)
 
+    def _begun_purchase(self, wanted: Wanted, document: Document) -> str | None:
+        """Find the purchase of an order that was cancelled while its answer was lost."""
+        ref = wanted.ref
+        write = self._ledger.open_write(ref.kind, ref.source_key)
+        if write is None:
+            return None
+        self._protocol.rest(write)
+        header = HeaderContent.model_validate((document.content or {})["header"])
+        supplier_id = self._supplier_id(header.supplier)
+        found = self._marked_purchase(header.marker, supplier_id, write)
+        if found is None:
+            self._ledger.close(write.id, "not_applied", ref, reason="not found in Cin7")
+            return None
+        ids = {"cin7_id": found["ID"], "cin7_number": found.get("OrderNumber")}
+        self._ledger.close(write.id, "done", ref, state="header_made", **ids)
+        return str(found["ID"])
+
     # --- receipts ------------------------------------------------------------------
 
     def _receipt(self, wanted: Wanted) -> Pushed:
@@ -321,20 +399,23 @@ class Push:
             raise Hold("no_receipt_step", f"order {content.purchase_order} holds no stock")
         purchase_id = _purchase_id(order)
         document = self._ledger.document(Kind.RECEIPT, wanted.ref.source_key)
-        if document is not None and document.state == "done":
-            return Pushed(Outcome.UNCHANGED, purchase_id, order.cin7_number)
         body = bodies.stock_post(content, purchase_id, self._receipt_task(order, wanted))
-        wire = body.to_wire()
+        if document is not None and document.state == "done":
+            self._still(wanted, document, body, "StockReceived")
+            return Pushed(Outcome.UNCHANGED, purchase_id, order.cin7_number)
+        sent = [_received(body.to_wire())]
+        if document is not None and document.content is not None:
+            # What was sent before the receipt changed in SYSPRO.
+            before = ReceiptContent.model_validate(document.content)
+            sent.append(_received(bodies.stock_post(before, purchase_id, "").to_wire()))
 
         def find(_write: OpenWrite) -> Answer | None:
             tasks = self._ledger.tasks(purchase_id, but=wanted.ref.source_key)
             taken = {task for kind, task in tasks if kind == Kind.RECEIPT}
             groups = self._cin7.purchase(purchase_id).get("StockReceived") or []
-            ours = [
-                g
-                for g in groups
-                if g.get("TaskID") not in taken and _received(g) == _received(wire)
-            ]
+            if document is not None and document.task_id is not None:
+                return _of_task(groups, document.task_id)
+            ours = [g for g in groups if g.get("TaskID") not in taken and _received(g) in sent]
             return _only(ours, f"receipts like GRN {content.grn}")
 
         def record(answer: Answer) -> dict[str, Any]:
@@ -352,6 +433,7 @@ class Push:
             lambda: self._cin7.post_stock(body),
             find,
             record,
+            intended=content.to_json(),
         )
         written = self._protocol.run(wanted.ref, step)
         outcome = Outcome.ADOPTED if written.was_found else Outcome.CREATED
@@ -377,11 +459,9 @@ class Push:
         content: InvoiceContent = wanted.content
         document = self._ledger.document(Kind.INVOICE, wanted.ref.source_key)
         if document is not None and document.state == "done":
-            if document.content_hash == content.digest():
-                return Pushed(Outcome.UNCHANGED, document.cin7_id, document.cin7_number)
-            return self._repost_invoice(wanted, document)
+            return self._done_invoice(wanted, document)
         if content.purchase_order is not None:
-            if document is not None and document.cin7_id is not None:
+            if document is not None and document.state in ("header_made", "order_made"):
                 raise Hold(
                     "changed_after_posting",
                     f"begun as purchase {document.cin7_number} of its own, now matched to "
@@ -390,11 +470,35 @@ class Push:
             return self._invoice_of_order(wanted, content.purchase_order)
         return self._invoice_of_its_own(wanted, document)
 
-    def _repost_invoice(self, wanted: Wanted, document: Document) -> Pushed:
-        if _status_of(document) != "DRAFT" or document.task_id is None:
-            raise Hold("changed_after_posting", "the invoice is authorised in Cin7")
-        self._post_invoice(wanted, _purchase_id(document), document.task_id, document)
-        return Pushed(Outcome.UPDATED, document.cin7_id, document.cin7_number)
+    def _done_invoice(self, wanted: Wanted, document: Document) -> Pushed:
+        """See whether a written invoice is still what is wanted; a draft is written over."""
+        content: InvoiceContent = wanted.content
+        unchanged = Pushed(Outcome.UNCHANGED, document.cin7_id, document.cin7_number)
+        if document.content_hash == content.digest():
+            return unchanged
+        purchase_id, task_id = _purchase_id(document), document.task_id or bodies.NEW_TASK
+        if _status_of(document) == "DRAFT" and not self._invoice_authorised_now(document):
+            self._post_invoice(wanted, purchase_id, task_id, document)
+            return Pushed(Outcome.UPDATED, document.cin7_id, document.cin7_number)
+        body = bodies.invoice_post(content, purchase_id, task_id, authorise=True)
+        self._still(wanted, document, body, "Invoice")
+        return unchanged
+
+    def _still(
+        self, wanted: Wanted, document: Document, body: bodies.Body, blocks: str
+    ) -> None:
+        """Make sure that a finished document is what is wanted, by looking when in doubt.
+
+        Raises:
+            Hold: changed_after_posting.
+        """
+        if document.content_hash == wanted.content.digest():
+            return
+        if document.content_hash is not None:
+            raise Hold("changed_after_posting", "it is authorised in Cin7")
+        stored = self._cin7.purchase(_purchase_id(document)).get(blocks) or []
+        block = _of_task(stored, document.task_id) or {}
+        self._agree(wanted, body, block, answered=_answered(wanted, block))
 
     def _invoice_of_order(self, wanted: Wanted, purchase_order: str) -> Pushed:
         content: InvoiceContent = wanted.content
@@ -437,6 +541,7 @@ class Push:
                 purchase_id, content.lines, content.charges, memo=None, authorise=True
             )
             found |= self._post_order(wanted, body, purchase_id, "order_made", content)
+            document, _ = self._header(wanted, content.header, self._again(wanted.ref))
         task = document.task_id or bodies.NEW_TASK
         found |= self._post_invoice(wanted, purchase_id, task, document)
         outcome = Outcome.ADOPTED if found else Outcome.CREATED
@@ -448,18 +553,27 @@ class Push:
         content: InvoiceContent = wanted.content
         authorise = self._policies.authorise_invoices
         body = bodies.invoice_post(content, purchase_id, task_id, authorise=authorise)
-        status = body.to_wire()["Status"]
+        known = self._ledger.document(wanted.ref.kind, wanted.ref.source_key)
 
         def find(_write: OpenWrite) -> Answer | None:
             invoices = self._cin7.purchase(purchase_id).get("Invoice") or []
+            written = [i for i in invoices if i.get("Lines") or i.get("AdditionalCharges")]
+            task = task_id if task_id != bodies.NEW_TASK else known and known.task_id
             ours = [
                 i
-                for i in invoices
-                if i.get("InvoiceNumber") == content.number
-                and i.get("Status") in (status, "PAID")
-                and (i.get("Lines") or i.get("AdditionalCharges"))
+                for i in written
+                if (
+                    i.get("TaskID") == task
+                    if task
+                    else i.get("InvoiceNumber") == content.number
+                )
             ]
-            return _only(ours, f"invoices {content.number} on purchase {purchase_id}")
+            found = _only(ours, f"invoices {content.number} on purchase {purchase_id}")
+            if found is None or found.get("Status") == "VOIDED":
+                return None
+            # A draft may be written over, unless it is just what is wanted.
+            is_draft = found.get("Status") == "DRAFT"
+            return None if is_draft and sent_differences(body, found) else found
 
         def record(answer: Answer) -> dict[str, Any]:
             return {
@@ -470,7 +584,14 @@ class Push:
                 **_done(content),
             }
 
-        step = Step("post_invoice", body, lambda: self._cin7.post_invoice(body), find, record)
+        step = Step(
+            "post_invoice",
+            body,
+            lambda: self._cin7.post_invoice(body),
+            find,
+            record,
+            intended=content.to_json(),
+        )
         return self._protocol.run(wanted.ref, step).was_found
 
     def _credit_note(self, wanted: Wanted) -> Pushed:
@@ -487,13 +608,16 @@ class Push:
                 f"invoice {content.credited_invoice} is a draft in Cin7; authorise it there",
             )
         document = self._ledger.document(Kind.CREDIT_NOTE, wanted.ref.source_key)
-        if document is not None and document.state == "done":
-            return Pushed(Outcome.UNCHANGED, purchase_id, invoice.cin7_number)
         authorise = self._policies.authorise_invoices
         body = bodies.credit_note_post(content, purchase_id, authorise=authorise)
+        if document is not None and document.state == "done":
+            self._still(wanted, document, body, "CreditNote")
+            return Pushed(Outcome.UNCHANGED, purchase_id, invoice.cin7_number)
 
         def find(_write: OpenWrite) -> Answer | None:
             notes = self._cin7.purchase(purchase_id).get("CreditNote") or []
+            if document is not None and document.task_id is not None:
+                return _of_task(notes, document.task_id)
             ours = [n for n in notes if n.get("CreditNoteNumber") == content.number]
             return _only(ours, f"credit notes {content.number} on purchase {purchase_id}")
 
@@ -507,7 +631,12 @@ class Push:
             }
 
         step = Step(
-            "post_credit_note", body, lambda: self._cin7.post_credit_note(body), find, record
+            "post_credit_note",
+            body,
+            lambda: self._cin7.post_credit_note(body),
+            find,
+            record,
+            intended=content.to_json(),
         )
         written = self._protocol.run(wanted.ref, step)
         outcome = Outcome.ADOPTED if written.was_found else Outcome.CREATED
@@ -569,8 +698,19 @@ def _done(content: Any) -> dict[str, Any]:
     return {"state": "done", "content": content.to_json(), "content_hash": content.digest()}
 
 
-def _begun(header: HeaderContent) -> dict[str, Any]:
-    return {"content": {"header": header.to_json()}}
+def _without_header(content: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in content.items() if name != "header"}
+
+
+def _of_task(blocks: Iterable[Answer], task_id: str | None) -> Answer | None:
+    return next((block for block in blocks if block.get("TaskID") == task_id), None)
+
+
+def _answered(wanted: Wanted, block: Answer) -> dict[str, Any]:
+    if wanted.ref.kind is Kind.RECEIPT:
+        return {"status": "AUTHORISED"}
+    sign = -1 if wanted.ref.kind is Kind.CREDIT_NOTE else 1
+    return bodies.answered_amounts(block, sign=sign)
 
 
 def _only(found: list[Any], what: str) -> Answer | None:

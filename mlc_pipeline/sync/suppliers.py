@@ -93,7 +93,7 @@ class SupplierIndex:
         """
         marked = self._by_marker.get(wanted.marker, [])
         if len(marked) > 1:
-            raise _ambiguous(row, marked, "carry its marker")
+            raise _ambiguous(row, wanted, marked, "carry its marker")
         if marked:
             return marked[0]
         tax = normalised_tax_number(row.tax_number)
@@ -105,9 +105,11 @@ class SupplierIndex:
         if not free:
             return None
         if len(free) > 1:
-            raise _ambiguous(row, free, "agree in name or tax number")
+            raise _ambiguous(row, wanted, free, "agree in name or tax number")
         if name in shared and free[0].id not in agreeing:
-            raise _ambiguous(row, free, "has a name that several SYSPRO suppliers share")
+            raise _ambiguous(
+                row, wanted, free, "has a name that several SYSPRO suppliers share"
+            )
         self._contradictions(row, wanted, free[0], tax)
         return free[0]
 
@@ -116,15 +118,24 @@ class SupplierIndex:
         row: SupplierRow, wanted: SupplierContent, found: Cin7Supplier, tax: str | None
     ) -> None:
         if found.currency and found.currency != wanted.currency:
-            raise _ambiguous(row, [found], f"agrees, but its currency is {found.currency}")
+            raise _ambiguous(
+                row, wanted, [found], f"agrees, but its currency is {found.currency}"
+            )
         other = normalised_tax_number(found.tax_number)
         if tax and other and tax != other:
-            raise _ambiguous(row, [found], f"agrees in name, but its tax number is {other}")
+            raise _ambiguous(
+                row, wanted, [found], f"agrees in name, but its tax number is {other}"
+            )
 
 
-def _ambiguous(row: SupplierRow, candidates: list[Cin7Supplier], why: str) -> Hold:
+def _ambiguous(
+    row: SupplierRow, wanted: SupplierContent, candidates: list[Cin7Supplier], why: str
+) -> Hold:
     names = ", ".join(f"{c.name} ({c.id})" for c in candidates[:5])
-    return Hold("supplier_ambiguous", f"{row.supplier} {row.name!r}: {names} {why}")
+    return Hold(
+        "supplier_ambiguous",
+        f"{row.supplier} {row.name!r}: {names} {why}; its marker is {wanted.marker}",
+    )
 
 
 def shown_code(code: str) -> str:

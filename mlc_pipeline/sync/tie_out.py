@@ -31,6 +31,10 @@ IN_CIN7 = (Outcome.CREATED, Outcome.UPDATED, Outcome.UNCHANGED, Outcome.ADOPTED)
 """Outcomes of documents that are in Cin7."""
 
 
+_FOREIGN_CENTS = Decimal("0.05")
+"""What converting one foreign document, line by line, may move on an account and centre."""
+
+
 @dataclass
 class TieOut:
     """The comparison of a window, in local currency.
@@ -39,12 +43,14 @@ class TieOut:
         lines: (day, account, cost centre) to [SYSPRO, Cin7, documents].
         ledger: account to the amount in Cin7's own ledger, of the same documents.
         rounding: differences that come from converting foreign invoices, per line.
+        foreign: account to how many foreign documents are on it.
         not_in_cin7: (outcome, currency) to [documents, amount].
     """
 
     lines: dict[tuple[date, str, str], list[Any]] = field(default_factory=dict)
     ledger: dict[str, Decimal] = field(default_factory=dict)
     rounding: dict[tuple[date, str, str], Decimal] = field(default_factory=dict)
+    foreign: dict[str, int] = field(default_factory=dict)
     not_in_cin7: dict[tuple[str, str], list[Any]] = field(default_factory=dict)
 
     def add(self, key: tuple[date, str, str], side: int, amount: Decimal) -> None:
@@ -67,13 +73,16 @@ class TieOut:
         ]
 
     def ledger_differences(self) -> list[tuple[str, Decimal, Decimal]]:
-        """Return the accounts on which Cin7's documents and its ledger differ."""
-        booked = self.by_account(1)
-        return [
-            (account, booked.get(account, ZERO), self.ledger.get(account, ZERO))
-            for account in sorted({*booked, *self.ledger})
-            if booked.get(account, ZERO) != self.ledger.get(account, ZERO)
-        ]
+        """Return the accounts on which Cin7's documents and its ledger differ.
+
+        Cin7's ledger converts a foreign document line by line; those cents do not count.
+        """
+        booked, found = self.by_account(1), []
+        for account in sorted({*booked, *self.ledger}):
+            documents, held = booked.get(account, ZERO), self.ledger.get(account, ZERO)
+            if abs(documents - held) > _FOREIGN_CENTS * self.foreign.get(account, 0):
+                found.append((account, documents, held))
+        return found
 
 
 def tie_out_window(
@@ -114,13 +123,14 @@ def tie_out_window(
         if document is None or invoice is None or document["status"] == "DRAFT":
             continue
         tasks.add(document["task_id"])
-        _add_syspro(result, row.partition, by_invoice.get(key, ()), context)
-        _add_cin7(result, row.partition, document, invoice, context)
+        one = TieOut()
+        _add_syspro(one, row.partition, by_invoice.get(key, ()), context)
+        _add_cin7(one, row.partition, document, invoice, context)
+        _merge(result, one, is_foreign=_rate(invoice, context) != 1)
     if tasks:
         # A document moved into the window is dated before it, or after.
         dates = [r.invoice_date for r in rows if r.invoice_date is not None]
         _add_ledger(result, tasks, transactions(min(dates), max(dates)))
-    _settle_rounding(result, pushed, invoices, context)
     _write(engine, stamp, window, result)
     return result
 
@@ -214,28 +224,20 @@ def _add_ledger(
     result.ledger = {account: sum_ for account, sum_ in payable.items() if account in known}
 
 
-def _settle_rounding(
-    result: TieOut,
-    pushed: Iterable[Any],
-    invoices: Mapping[Any, InvoiceRow],
-    context: PlanContext,
-) -> None:
-    """Name the cents that converting foreign documents moves, instead of hiding them.
+def _merge(result: TieOut, one: TieOut, *, is_foreign: bool) -> None:
+    """Add one document, naming the cents that converting it moves, if it is foreign.
 
     Cin7 keeps a foreign document in its own currency and converts each line; SYSPRO's
-    postings are local. A day and account with a foreign document may differ by a cent a
-    line; that is taken out of the difference and shown as rounding.
+    postings are local. Those cents are shown as rounding beside the two figures.
     """
-    foreign: dict[date, int] = {}
-    for row in pushed:
-        invoice = invoices.get(tuple(row.source_key.split("|", 1)))
-        if invoice is not None and _rate(invoice, context) != 1:
-            foreign[row.partition] = foreign.get(row.partition, 0) + 1
-    limit = Decimal("0.05")
-    for key, (syspro, cin7, _) in result.lines.items():
-        gap = cin7 - syspro
-        if gap and abs(gap) <= limit * foreign.get(key[0], 0):
-            result.rounding[key] = gap
+    for key, (syspro, cin7, count) in one.lines.items():
+        line = result.lines.setdefault(key, [ZERO, ZERO, 0])
+        line[0], line[1], line[2] = line[0] + syspro, line[1] + cin7, line[2] + count
+        if not is_foreign:
+            continue
+        result.foreign[key[1]] = result.foreign.get(key[1], 0) + 1
+        if cin7 != syspro and abs(cin7 - syspro) <= _FOREIGN_CENTS:
+            result.rounding[key] = result.rounding.get(key, ZERO) + cin7 - syspro
 
 
 def _write(engine: sa.Engine, stamp: Stamp, window: Window, result: TieOut) -> None:

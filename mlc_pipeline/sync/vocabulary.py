@@ -153,7 +153,7 @@ _REASONS = (
         "undated",
         Verdict.HELD,
         "The document has no date in SYSPRO, so it belongs to no day.",
-        "Give it a date in SYSPRO; the day's next run takes it.",
+        "Give it a date in SYSPRO; the next run over that date takes it.",
     ),
     Reason(
         "locked_period",
