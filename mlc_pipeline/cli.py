@@ -22,6 +22,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -172,7 +173,7 @@ def ping(connection: ConnectionName) -> None:
         for finding in look(settings, folder):
             misfits += not finding.fits
             mark = "[green]fits[/green]" if finding.fits else "[red]does not[/red]"
-            table.add_row(mark, finding.area, finding.subject, finding.found)
+            table.add_row(mark, finding.area, finding.subject, escape(finding.found))
     out.print(table)
     out.print(
         "Everything fits." if not misfits else f"{misfits} thing(s) to correct, see above."

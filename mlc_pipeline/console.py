@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from decimal import Decimal
 
 import sqlalchemy as sa
+from rich.markup import escape
 from rich.table import Table
 
 from mlc_pipeline.cycle import ALL_DONE, SOMETHING_HELD, Summary
@@ -73,7 +74,7 @@ def held_table(summary: Summary) -> Table | None:
             outcome,
             str(count),
             reason.meaning if reason else "It failed.",
-            f"{example['source_key']}: {example['reason']}",
+            escape(f"{example['source_key']}: {example['reason']}"),
             reason.remedy if reason else "See the run in the Dagster UI.",
         )
     return table
@@ -89,9 +90,11 @@ def verdict(summary: Summary) -> Iterator[str]:
             f"{summary.in_cin7:,.2f}: {'they DIFFER' if summary.different else agree}"
             + (f"; {rounding:+.2f} arose from converting currencies." if rounding else ".")
         )
-    yield from (f"[red]•[/red] {problem}" for problem in summary.problems)
+    yield from (f"[red]•[/red] {escape(problem)}" for problem in summary.problems)
     if summary.exit_code == ALL_DONE:
-        yield "[green]All done.[/green]"
+        waiting = summary.count(Outcome.WAITING)
+        more = f"; {waiting} documents wait for their counterpart" if waiting else ""
+        yield f"[green]All done[/green]{more}."
     elif summary.exit_code == SOMETHING_HELD:
         yield (
             f"[green]Done[/green], {summary.count(Outcome.HELD)} documents are held for a "

@@ -17,12 +17,12 @@ from functools import lru_cache
 from pathlib import Path
 
 import platformdirs
+import psutil
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
 
 _MIGRATIONS = Path(__file__).parent / "staging" / "migrations"
-_HAS_PROC = Path("/proc/self").exists()
 _MIGRATION_LOCK = 0x6D6C6370  # any constant: serialises two processes that migrate at once
 
 
@@ -77,7 +77,7 @@ def _forget_dead_users(note: Path) -> None:
     if not note.exists():
         return
     users = json.loads(note.read_text() or "[]")
-    alive = [pid for pid in users if Path(f"/proc/{pid}").exists() or not _HAS_PROC]
+    alive = [pid for pid in users if psutil.pid_exists(pid)]
     if alive != users:
         note.write_text(json.dumps(alive))
 

@@ -16,8 +16,10 @@ from mlc_pipeline.connection.mappings import check_against_cin7, read_mappings
 from mlc_pipeline.staging.load import Stamp
 from mlc_pipeline.staging.schemas import entity_schema, problems, staged_frame
 from mlc_pipeline.staging.tables import CIN7, PLAN, PUSH, SYSPRO
+from mlc_pipeline.sync.invoices import POSTING_TYPES
 
 _KINDS = {"cin7_suppliers": "suppliers", "purchases": "purchases", "invoices": "invoices"}
+_DOCUMENT = [code for code, what in POSTING_TYPES.items() if code and what == "document"]
 _SCHEMA_CHECKED = (
     "suppliers",
     "purchase_orders",
@@ -105,7 +107,13 @@ def _codes_mapped(site: Site) -> dg.AssetChecksDefinition:
                 sa.func.count().label("postings"),
                 sa.func.sum(postings.c.amount).label("amount"),
             )
-            .where(postings.c.connection == site.name)
+            .where(
+                postings.c.connection == site.name,
+                postings.c.amount.is_not(None),
+                sa.or_(
+                    postings.c.posting_type.is_(None), postings.c.posting_type.in_(_DOCUMENT)
+                ),
+            )
             .group_by(postings.c.gl_code)
             .order_by(sa.func.abs(sa.func.sum(postings.c.amount)).desc())
         )
@@ -155,12 +163,14 @@ def default_problems(context: Any) -> list[str]:
     """Return what of the connection's defaults Cin7 does not have."""
     defaults, references = context.connection.defaults, context.references
     local = context.connection.syspro.local_currency
+    rules = {name for name, rule in references.tax_rules.items() if rule.usable}
+    accounts = {c for c, a in references.accounts.items() if a.status.upper() == "ACTIVE"}
     wanted = {
         "defaults.location": (defaults.location, references.locations),
         "defaults.payment_term": (defaults.payment_term, references.payment_terms),
-        "defaults.tax_rule": (defaults.tax_rule, references.tax_rules),
-        "defaults.tax_rule_exempt": (defaults.tax_rule_exempt, references.tax_rules),
-        "defaults.accounts_payable": (defaults.accounts_payable, references.accounts),
+        "defaults.tax_rule": (defaults.tax_rule, rules),
+        "defaults.tax_rule_exempt": (defaults.tax_rule_exempt, rules),
+        "defaults.accounts_payable": (defaults.accounts_payable, accounts),
     }
     found = [
         f"{name}: Cin7 has no active {value!r}; correct connection.yaml"

@@ -25,6 +25,7 @@ from mlc_pipeline.assets.extract import DATED
 from mlc_pipeline.assets.reference import priority_of
 from mlc_pipeline.staging.tables import CIN7, MAPPING
 from mlc_pipeline.sync import planner, pusher
+from mlc_pipeline.sync.plan import PlanContext
 from mlc_pipeline.sync.planner import Plan
 from mlc_pipeline.sync.push import Push
 from mlc_pipeline.sync.pusher import Result, Results
@@ -75,12 +76,14 @@ def _plan(
     )
     def plan(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         runtime, window = runtime_of(context), window_of(context, site)
+        planning = plan_context(runtime, site)
+        _check_currencies(planning)
         with runtime.step(site.connection, context.run.run_id, f"plan/{name}") as cost:
             made = make(
                 runtime.engine,
                 stamp_of(context, site),
                 window,
-                plan_context(runtime, site),
+                planning,
                 ledger_of(runtime, site, context.run.run_id),
             )
             cost.rows = len(made.rows)
@@ -89,6 +92,22 @@ def _plan(
         return dg.MaterializeResult(metadata=_plan_metadata(made, verdicts))
 
     return plan
+
+
+def _check_currencies(planning: PlanContext) -> None:
+    """Refuse to plan when the two systems do not keep their books in one currency.
+
+    Raises:
+        dagster.Failure: every amount would be misread.
+    """
+    local = planning.connection.syspro.local_currency
+    base = planning.references.base_currency
+    if base != local:
+        raise dg.Failure(
+            f"syspro.local_currency is {local}, Cin7's base currency is {base}; nothing is "
+            "planned until connection.yaml and the Cin7 account agree",
+            allow_retries=False,
+        )
 
 
 def _sentence(counts: Counter[Any]) -> str:
@@ -242,10 +261,10 @@ def _fail_bad_days(
     for day in context.partition_keys:
         if date.fromisoformat(day) not in bad:
             context.log_event(dg.AssetMaterialization(key, partition=day))
-    failed = [r for r in results.rows if r.pushed.outcome is Outcome.FAILED]
+    failed = [r for r in results.rows if r.is_undone]
     named = "; ".join(f"{r.source_key}: {r.pushed.reason}" for r in failed[:5])
     raise dg.Failure(
-        f"{len(failed)} document(s) failed on {len(bad)} day(s): {named}",
+        f"not done: {len(failed)} documents of {len(bad)} days; run these days again: {named}",
         metadata=metadata,
         allow_retries=False,
     )

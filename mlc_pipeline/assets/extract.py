@@ -34,7 +34,7 @@ DATED = {
     "invoices": "AP invoices and credits, by invoice date.",
     "postings": "The GL distribution of AP invoices, by posting date.",
 }
-UNDATED = ("purchase_orders", "invoices")
+UNDATED = ("purchase_orders", "receipts", "invoices", "postings")
 """Entities of which rows without a date are read too, so that none is overlooked."""
 
 _KINDS = {"odata", "postgres"}

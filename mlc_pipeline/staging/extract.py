@@ -74,7 +74,13 @@ class Extraction:
         target = sa.tuple_(*[table.c[column] for column in columns])
         for start in range(0, len(wanted), _IN):
             chunk = wanted[start : start + _IN]
-            loaded = self._load(name, Keys(columns, chunk), target.in_(chunk), (None, None))
+            starts = frozenset(
+                ", ".join(f"{c}={v}" for c, v in zip(columns, key, strict=True))
+                for key in chunk
+            )
+            loaded = self._load(
+                name, Keys(columns, chunk), target.in_(chunk), (None, None), starts
+            )
             total.rows += loaded.rows
             total.removed += loaded.removed
         return len(wanted), total
@@ -85,6 +91,7 @@ class Extraction:
         where: Where,
         replaced: sa.ColumnElement[bool],
         window: tuple[date | None, date | None],
+        keys_read: frozenset[str] | None = None,
     ) -> Loaded:
         if name in self.absent:
             return Loaded()
@@ -104,12 +111,25 @@ class Extraction:
                 "key": bad.key,
                 "reason": bad.message,
                 "row": json.loads(bad.raw),
-                "partition": window[0],
+                "partition": _day_of(json.loads(bad.raw), entity, window),
             }
             for bad in self.reader.rejected[before:]
         ]
-        note_rejected(self.engine, self.stamp, name, rejected, window)
+        note_rejected(self.engine, self.stamp, name, rejected, window, keys_read)
         return loaded
+
+
+def _day_of(
+    raw: Mapping[str, Any], entity: Entity, window: tuple[date | None, date | None]
+) -> date | None:
+    """Return the day of a row that could not be read: its own when that is legible."""
+    if window[0] is None or entity.date_column is None:
+        return None
+    text = str(raw.get(entity.column(entity.date_column).source) or "")[:10]
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        return window[0]
 
 
 def _date_column(entity: Entity) -> str:

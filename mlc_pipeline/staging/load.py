@@ -115,12 +115,19 @@ def _stamped(row: Mapping[str, Any], stamp: Stamp, date_column: str | None) -> d
     }
 
 
+def _one_at_a_time(connection: sa.Connection, table: sa.Table, stamp: Stamp) -> None:
+    """Let two runs replace the same rows one after the other."""
+    name = f"{table.fullname}|{stamp.connection}"
+    connection.execute(sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtext(name))))
+
+
 def replace_table(
     engine: sa.Engine, table: sa.Table, stamp: Stamp, rows: Iterable[Mapping[str, Any]]
 ) -> int:
     """Replace a connection's rows of a snapshot table; return how many there are now."""
     stamped = [{**row, "connection": stamp.connection, "run_id": stamp.run_id} for row in rows]
     with engine.begin() as connection:
+        _one_at_a_time(connection, table, stamp)
         connection.execute(table.delete().where(table.c.connection == stamp.connection))
         for start in range(0, len(stamped), _BATCH):
             connection.execute(table.insert(), stamped[start : start + _BATCH])
@@ -138,6 +145,7 @@ def replace_days(
     """Replace a connection's rows of some partitions of a plan, push or tie-out table."""
     stamped = [{**row, "connection": stamp.connection, "run_id": stamp.run_id} for row in rows]
     with engine.begin() as connection:
+        _one_at_a_time(connection, table, stamp)
         connection.execute(
             table.delete().where(
                 table.c.connection == stamp.connection,
@@ -154,6 +162,7 @@ def note_rejected(
     entity: str,
     rejected: Iterable[Mapping[str, Any]],
     window: tuple[date | None, date | None],
+    keys_read: frozenset[str] | None = None,
 ) -> int:
     """Keep rows that could not be staged, whole; those of an earlier reading go.
 
@@ -163,6 +172,7 @@ def note_rejected(
         entity: logical entity.
         rejected: `key`, `reason`, `row` (JSON values) and `partition` of each.
         window: first and last day that were read; None, None for a snapshot.
+        keys_read: beginnings of the keys that were read, for a reading by key.
     """
     by_key: dict[str, list[Mapping[str, Any]]] = {}
     for row in rejected:
@@ -183,6 +193,13 @@ def note_rejected(
         table.c.partition.is_(None) if first is None else table.c.partition.between(first, last)
     )
     with engine.begin() as connection:
+        if keys_read is not None:
+            earlier = sa.select(table.c.key).where(
+                table.c.connection == stamp.connection, table.c.entity == entity
+            )
+            found = [row.key for row in connection.execute(earlier)]
+            again = [k for k in found if any(k.startswith(start) for start in keys_read)]
+            read_again = table.c.key.in_(again)
         connection.execute(
             table.delete().where(
                 table.c.connection == stamp.connection,

@@ -88,7 +88,7 @@ class _Share:
 class _Distribution:
     shares: tuple[_Share, ...]
     tax: Decimal
-    tax_account: str | None
+    tax_accounts: tuple[str, ...]
 
 
 def plan_invoice(
@@ -118,7 +118,7 @@ def plan_invoice(
 
     def build() -> tuple[Verdict, Content, list[Any]]:
         _check_identity(invoice, context, suppliers)
-        _check_complete(parts, context)
+        _check_complete(parts, context, known)
         distribution = _distribution(parts, context)
         if is_credit_note:
             content: Content = _credit(parts, context, distribution)
@@ -181,7 +181,7 @@ def _check_identity(
     context.guard_period(dated)
 
 
-def _check_complete(parts: InvoiceParts, context: PlanContext) -> None:
+def _check_complete(parts: InvoiceParts, context: PlanContext, known: Known | None) -> None:
     """Hold back an invoice whose postings do not add up to it.
 
     Local invoices must agree to the cent; a foreign one may differ by the rounding of its
@@ -200,8 +200,10 @@ def _check_complete(parts: InvoiceParts, context: PlanContext) -> None:
     posted = sum((p.amount for p in postings), ZERO)
     tolerance = ZERO if local else CENT * max(len(postings), 1)
     if abs(posted - expected) > tolerance or not postings:
+        # What is posted to an invoice that is in Cin7 already does not come right by itself.
+        is_written = known is not None and known.state == "done"
         raise Hold(
-            "postings_incomplete",
+            "adjustment" if is_written else "postings_incomplete",
             f"the invoice is {expected:.2f}, {len(postings)} posting(s) make {posted:.2f}",
         )
 
@@ -222,15 +224,17 @@ def _distribution(parts: InvoiceParts, context: PlanContext) -> _Distribution:
     mapped = _mapped_postings(postings, context)
     amounts = _in_document_currency(parts.invoice, [p.amount for p in postings], context)
     carries = context.connection.policies.cost_centre in _CARRIES_COST_CENTRE
-    shares, tax, tax_account = [], ZERO, None
+    shares: list[_Share] = []
+    tax, tax_accounts = ZERO, set()
     for posting, target, amount in zip(postings, mapped, amounts, strict=True):
         if target.role == "tax":
-            tax, tax_account = tax + amount, target.cin7_account
+            tax += amount
+            tax_accounts.add(target.cin7_account)
             continue
         centre = context.cost_centre(posting.gl_code) if carries else None
         text = posting.reference or context.gl_names.get(posting.gl_code) or posting.gl_code
         shares.append(_Share(target.cin7_account, centre, amount, text))
-    return _Distribution(tuple(shares), tax, tax_account)
+    return _Distribution(tuple(shares), tax, tuple(sorted(tax_accounts)))
 
 
 def _mapped_postings(
@@ -264,10 +268,10 @@ def _tax_rule_name(
     parts: InvoiceParts, context: PlanContext, distribution: _Distribution
 ) -> str:
     rule = context.tax_rule(parts.invoice.tax_code, taxed=distribution.tax != 0)
-    if distribution.tax_account is not None and distribution.tax_account != rule.account:
+    if set(distribution.tax_accounts) - {rule.account}:
         raise Hold(
             "tax_account_differs",
-            f"the tax posting is mapped to {distribution.tax_account}, tax rule "
+            f"the tax postings are mapped to {', '.join(distribution.tax_accounts)}, tax rule "
             f"{rule.name!r} books to {rule.account}",
         )
     return rule.name
@@ -289,7 +293,7 @@ def _invoice(
         _check_order(order, orders, context)
     lines, charges = _lines_and_charges(parts, context, distribution, rule, order)
     if distribution.tax and not lines and not charges:
-        charges = (_tax_charge(rule, distribution.tax_account),)
+        charges = (_tax_charge(rule, distribution.tax_accounts[0]),)
     lines, charges = _with_tax(lines, charges, distribution.tax)
     marker = context.marker("AP", invoice.supplier, invoice.invoice)
     dated = _date_of(invoice)
@@ -518,7 +522,7 @@ def _credit(
         for s in distribution.shares
     ]
     if distribution.tax and not charges:
-        charges = [_tax_charge(rule, distribution.tax_account)]
+        charges = [_tax_charge(rule, distribution.tax_accounts[0])]
     _, taxed = _with_tax((), charges, -distribution.tax)
     return CreditContent(
         marker=context.marker("AP", invoice.supplier, invoice.invoice),
@@ -547,8 +551,7 @@ def plan_stray_postings(postings: Iterable[PostingRow], context: PlanContext) ->
         result.append(
             _stray(f"posting {posting.key}", [posting], reason.code, context, posting.key)
         )
-    for invoice, group in waiting.items():
-        key = f"{invoice}|postings"  # the invoice itself may be planned too, as vanished
+    for key, group in waiting.items():
         detail = f"{len(group)} posting(s) of invoice {group[0].invoice}"
         result.append(_stray(detail, group, "invoice_missing", context, key))
     return result

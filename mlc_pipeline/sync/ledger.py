@@ -203,7 +203,14 @@ class Ledger:
                 )
                 .on_conflict_do_update(
                     constraint=documents.primary_key,
-                    set_={"content_hash": None, **({"content": intended} if intended else {})},
+                    set_={
+                        "content_hash": None,
+                        # The document may have been re-dated since the first attempt.
+                        "home": ref.home,
+                        "amount": ref.amount,
+                        "currency": ref.currency,
+                        **({"content": intended} if intended else {}),
+                    },
                 )
             )
             written = connection.execute(
@@ -231,6 +238,7 @@ class Ledger:
         ref: DocumentRef,
         *,
         reason: str | None = None,
+        lost_now: bool = False,
         **document: Any,
     ) -> None:
         """Commit what became of a call and, with it, what changed in the document.
@@ -240,6 +248,7 @@ class Ledger:
             outcome: done, refused, not_sent, not_applied, superseded or uncertain.
             ref: the document.
             reason: why, when it is not done.
+            lost_now: the answer was lost at this moment: its rest begins now.
             document: columns of the document to set (state, cin7_id, task_id, …).
         """
         with self._engine.begin() as connection:
@@ -250,6 +259,9 @@ class Ledger:
                     state=outcome,
                     reason=reason,
                     target_id=document.get("task_id") or document.get("cin7_id"),
+                    # The wait for the call budget lies between intent and call: the rest of
+                    # a lost answer counts from its loss.
+                    **({"intended_at": sa.func.clock_timestamp()} if lost_now else {}),
                     finished_at=None if outcome in OPEN else sa.func.clock_timestamp(),
                 )
             )
@@ -289,7 +301,11 @@ class Ledger:
     def sent_between(
         self, kinds: Iterable[Kind], first: date, last: date
     ) -> list[tuple[Kind, str, Decimal, str | None, date]]:
-        """Return the finished documents of some days: kind, key, amount, currency, date."""
+        """Return the documents of some days that are in Cin7, if only begun.
+
+        Returns:
+            Kind, source key, amount, currency and date of each.
+        """
         query = sa.select(
             documents.c.kind,
             documents.c.source_key,
@@ -300,7 +316,7 @@ class Ledger:
             documents.c.connection == self._connection,
             documents.c.kind.in_(list(kinds)),
             documents.c.home.between(first, last),
-            documents.c.state == "done",
+            documents.c.state.in_(["header_made", "order_made", "done"]),
         )
         with self._engine.connect() as connection:
             return [

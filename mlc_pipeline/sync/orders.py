@@ -30,7 +30,7 @@ from mlc_pipeline.sync.lines import (
 from mlc_pipeline.sync.money import ZERO, cin7_rate, discounted, rounded
 from mlc_pipeline.sync.plan import Hold, Known, PlanContext, Planned, judge, planned
 from mlc_pipeline.sync.rows import OrderLineRow, OrderRow, ReceiptRow
-from mlc_pipeline.sync.vocabulary import Kind, Stage, Verdict
+from mlc_pipeline.sync.vocabulary import REASONS, Kind, Stage, Verdict
 
 STOCKED, FREIGHT, MISCELLANEOUS, COMMENT, NON_STOCKED = "1", "4", "5", "6", "7"
 """SYSPRO's purchase order line types."""
@@ -46,6 +46,7 @@ class OrderParts:
     lines: Sequence[OrderLineRow] = ()
     receipts: Sequence[ReceiptRow] = ()
     is_invoiced: bool = False
+    is_broken: bool = False  # a line could not be read
 
 
 def stage_of(parts: OrderParts) -> Stage:
@@ -141,6 +142,8 @@ def plan_order(
             return _cancelled(known)
         if order.order_date is None:
             raise Hold("undated", f"purchase order {order.purchase_order} has no entry date")
+        if parts.is_broken:
+            raise Hold("unreadable_row", "a line of the order could not be read; see its row")
         if order.supplier in held_suppliers:
             raise Hold("supplier_held", f"supplier {order.supplier}")
         content = order_content(parts, context, stage, known)
@@ -324,7 +327,10 @@ def _plan_receipt(
         stocked = [r for r in rows if types.get(r.line) == STOCKED]
         if not stocked:
             raise Hold("not_stocked", f"GRN {grn} has non-stocked lines only")
-        if order.verdict in (Verdict.HELD, Verdict.EXCLUDED) and known is None:
+        in_cin7 = context.known.get((Kind.PURCHASE_ORDER, purchase_order))
+        is_there = in_cin7 is not None and in_cin7.state == "done"
+        stopped = order.verdict in (Verdict.HELD, Verdict.EXCLUDED)
+        if stopped and known is None and not is_there:
             raise Hold("order_held", f"purchase order {purchase_order}: {order.reason}")
         received = rows[0].receipt_date
         if received is None:
@@ -351,6 +357,30 @@ def _plan_receipt(
         ),
         build,
     )
+
+
+def plan_stray_receipts(
+    purchase_order: str, rows: Iterable[ReceiptRow], context: PlanContext
+) -> list[Planned]:
+    """Plan receipts whose order SYSPRO does not show: they wait, and are seen."""
+    reason = REASONS["order_missing"]
+    by_grn: dict[str, list[ReceiptRow]] = {}
+    for row in rows:
+        by_grn.setdefault(row.grn, []).append(row)
+    return [
+        Planned(
+            Kind.RECEIPT,
+            receipt_key(purchase_order, grn),
+            reason.verdict,
+            sum((r.value for r in group), ZERO),
+            currency=context.connection.syspro.local_currency,
+            supplier=group[0].supplier,
+            home=group[0].receipt_date,
+            reason_code=reason.code,
+            reason=f"SYSPRO does not show purchase order {purchase_order!r}",
+        )
+        for grn, group in by_grn.items()
+    ]
 
 
 def _receipt_lines(rows: list[ReceiptRow]) -> tuple[ReceiptLine, ...]:

@@ -6,6 +6,7 @@ stand in their own modules and use this one.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -177,7 +178,7 @@ class PlanContext:
             Hold: location_unmapped.
         """
         default = self.connection.defaults.location
-        location = default if warehouse is None else self.mappings.warehouses.lookup(warehouse)
+        location = default if not warehouse else self.mappings.warehouses.lookup(warehouse)
         if location is None:
             raise Hold("location_unmapped", f"warehouse {warehouse!r} is not in warehouses.csv")
         if location not in self.references.locations:
@@ -294,6 +295,12 @@ def planned(
     )
 
 
+_NOT_THE_DOCUMENT = re.compile(
+    r"new_products(\..*)?|lines\.\d+\.name|charges\.\d+\.description"
+)
+"""Names that the books give to a line; a product or account renamed is no changed document."""
+
+
 def judge(
     known: Known | None, content: C, *, may_update: Callable[[Known, list[Any]], bool]
 ) -> tuple[Verdict, C, list[Any]]:
@@ -314,7 +321,13 @@ def judge(
     if known.content_hash is None:
         # An answer was lost, or an earlier version was found: the push looks and decides.
         return Verdict.UPDATE, content, []
-    changed = differences(known.content or {}, content.to_json())
+    changed = [
+        change
+        for change in differences(known.content or {}, content.to_json())
+        if not _NOT_THE_DOCUMENT.fullmatch(change["field"])
+    ]
+    if not changed:
+        return Verdict.UNCHANGED, content, []
     if may_update(known, changed):
         return Verdict.UPDATE, content, changed
     shown = "; ".join(f"{c['field']}: {c['before']} -> {c['after']}" for c in changed[:5])

@@ -28,7 +28,7 @@ from mlc_pipeline.sync.invoices import (
     plan_vanished,
 )
 from mlc_pipeline.sync.ledger import Ledger
-from mlc_pipeline.sync.orders import OrderParts, plan_order, plan_receipts
+from mlc_pipeline.sync.orders import OrderParts, plan_order, plan_receipts, plan_stray_receipts
 from mlc_pipeline.sync.plan import Known, PlanContext, Planned
 from mlc_pipeline.sync.rows import InvoiceRow, MatchRow, OrderRow, PostingRow
 from mlc_pipeline.sync.staged import Window, grouped
@@ -174,17 +174,25 @@ def plan_purchase_window(
     known = _known(ledger, {Kind.PURCHASE_ORDER: orders, Kind.RECEIPT: keys})
     context = _with_known(context, known)
     matched = {(m.supplier, m.grn) for m in matches}
+    broken = _orders_with_unreadable_lines(rejected)
     plan = Plan()
     for key, day in sorted(orders.items()):
         if key not in headers:
+            for stray in plan_stray_receipts(key, receipts.get(key, ()), context):
+                plan.add(window.clamp([stray.home]), stray)
             continue
         parts = OrderParts(
-            headers[key], lines.get(key, ()), receipts.get(key, ()), key in invoiced
+            headers[key],
+            lines.get(key, ()),
+            receipts.get(key, ()),
+            is_invoiced=key in invoiced,
+            is_broken=key in broken,
         )
         order = plan_order(parts, context, held)
         plan.add(day, order)
         for receipt in plan_receipts(parts, order, context):
-            if window.covers(receipt.home) or _is_matched(receipt, matched):
+            is_here = receipt.home is None or window.covers(receipt.home)
+            if is_here or _is_matched(receipt, matched):
                 plan.add(window.clamp([receipt.home]), receipt)
     for row in (row for row in lost if row.purchase_order not in orders):
         undated = OrderParts(row, lost_lines.get(row.purchase_order, ()))
@@ -193,6 +201,12 @@ def plan_purchase_window(
     _add_vanished(plan, window, ledger, [Kind.PURCHASE_ORDER, Kind.RECEIPT])
     _write(engine, PLAN["purchases"], stamp, window, plan)
     return plan
+
+
+def _orders_with_unreadable_lines(rejected: Iterable[Mapping[str, Any]]) -> set[str]:
+    """Return the orders of which a line could not be read: they are not whole."""
+    keys = [r["key"] for r in rejected if r["entity"] == "purchase_order_lines"]
+    return {key.partition(", ")[0].removeprefix("purchase_order=") for key in keys}
 
 
 def _is_matched(receipt: Planned, matched: set[tuple[str, str]]) -> bool:
@@ -253,6 +267,13 @@ def _add_vanished(plan: Plan, window: Window, ledger: Ledger, kinds: list[Kind])
         sent
         for sent in ledger.sent_between(kinds, window.first, window.last)
         if sent[1] not in here
+    ]
+    vanished = {sent[1] for sent in gone}
+    # What is posted to an invoice that is gone is shown with the invoice.
+    plan.rows = [
+        (day, p)
+        for day, p in plan.rows
+        if p.kind is not Kind.POSTING or p.source_key not in vanished
     ]
     for planned in plan_vanished(gone):
         plan.add(window.clamp([planned.home]), planned)
@@ -350,6 +371,10 @@ class _Material:
         )
         return {(r.supplier, r.invoice) for r in found if r.value > 0}
 
+    def _is_order_of(self, row: InvoiceRow, reference: str) -> bool:
+        header = self._headers.get(reference)
+        return header is not None and header.supplier == row.supplier
+
     def _parts_of(self, row: InvoiceRow) -> InvoiceParts:
         key = (row.supplier, row.invoice)
         matches = self._matches.get(key, [])
@@ -362,7 +387,7 @@ class _Material:
             matches=matches,
             receipts=[r for grn in grns for r in self._receipts.get(grn, [])],
             order_lines=self._order_lines,
-            referenced_order=reference if reference in self._headers else None,
+            referenced_order=reference if self._is_order_of(row, reference) else None,
             credited=invoice_key(row.supplier, reference) if is_credit else None,
         )
 

@@ -165,7 +165,7 @@ class Protocol:
             self._ledger.close(write_id, "not_sent", ref, reason=str(error))
             raise Hold("cin7_unavailable", str(error)) from error
         except UncertainOutcome as error:
-            self._ledger.close(write_id, "uncertain", ref, reason=str(error))
+            self._ledger.close(write_id, "uncertain", ref, reason=str(error), lost_now=True)
             raise Unsettled(self._settle, str(error)) from error
         self._conclude(write_id, ref, step, answer)
         return answer

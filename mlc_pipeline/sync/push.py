@@ -354,6 +354,11 @@ class Push:
     def _void(self, wanted: Wanted, document: Document | None) -> Pushed:
         if document is None or document.state == "voided":
             return Pushed(Outcome.UNCHANGED)
+        if document.cin7_id and self._ledger.tasks(document.cin7_id, but=""):
+            raise Hold(
+                "changed_after_posting",
+                "cancelled in SYSPRO, but Cin7 has receipts or invoices of it",
+            )
         purchase_id = document.cin7_id or self._begun_purchase(wanted, document)
         if purchase_id is None:
             return Pushed(Outcome.UNCHANGED)  # it was never made
@@ -407,7 +412,9 @@ class Push:
         if document is not None and document.content is not None:
             # What was sent before the receipt changed in SYSPRO.
             before = ReceiptContent.model_validate(document.content)
-            sent.append(_received(bodies.stock_post(before, purchase_id, "").to_wire()))
+            sent.append(
+                _received(bodies.stock_post(before, purchase_id, bodies.NEW_TASK).to_wire())
+            )
 
         def find(_write: OpenWrite) -> Answer | None:
             tasks = self._ledger.tasks(purchase_id, but=wanted.ref.source_key)

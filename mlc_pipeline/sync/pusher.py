@@ -63,6 +63,12 @@ class Result:
     currency: str | None
     pushed: Pushed
 
+    @property
+    def is_undone(self) -> bool:
+        """Whether the day must be run again for it: nothing else will bring it."""
+        failed = self.pushed.outcome is Outcome.FAILED
+        return failed or self.pushed.reason_code in ("cin7_unavailable", "answer_lost")
+
 
 @dataclass
 class Results:
@@ -71,8 +77,8 @@ class Results:
     rows: list[Result] = field(default_factory=list)
 
     def failed_days(self) -> list[date]:
-        """Return the days on which a document failed."""
-        return sorted({r.day for r in self.rows if r.pushed.outcome is Outcome.FAILED})
+        """Return the days that are not done: a document failed, or could not be sent."""
+        return sorted({r.day for r in self.rows if r.is_undone})
 
 
 def push_window(

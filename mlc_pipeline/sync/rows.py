@@ -149,7 +149,7 @@ class PostingRow:
     supplier: str
     invoice: str
     gl_code: str
-    amount: Decimal
+    amount: Decimal = ZERO
     posting_type: str | None = None
     post_date: date | None = None
     reference: str | None = None
