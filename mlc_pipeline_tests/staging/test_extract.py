@@ -42,6 +42,7 @@ class ScriptedReader:
     rejected: list[RejectedRow] = field(default_factory=list)
     asked: list[tuple[str, Where]] = field(default_factory=list)
     spoilt: dict[str, list[str]] = field(default_factory=dict)
+    spoilt_dates: dict[str, str] = field(default_factory=dict)
 
     @property
     def calls(self) -> int:
@@ -53,7 +54,7 @@ class ScriptedReader:
     def read(self, entity: Entity, where: Where) -> Iterator[list[Row]]:
         self.asked.append((entity.name, where))
         for key in self.spoilt.get(entity.name, []):
-            raw = json.dumps({"Invoice": key})
+            raw = json.dumps({"Invoice": key, "InvoiceDate": self.spoilt_dates.get(key, "")})
             self.rejected.append(RejectedRow(entity.name, key, raw, f"{key} is bad"))
         found = [r for r in self.tables.get(entity.name, []) if _fits(r, where)]
         # Pages of one row show that nothing depends on how many there are.
@@ -229,7 +230,8 @@ def test_rejected_rows_are_kept_with_their_entity_and_cleared_when_read_well(
     with database.connect() as connection:
         (row,) = connection.execute(sa.select(rejected_rows))
     assert (row.entity, row.key, row.partition) == ("invoices", "invoice=X", DAY)
-    assert (row.reason, row.row) == ("invoice=X is bad", [{"Invoice": "invoice=X"}])
+    assert row.reason == "invoice=X is bad"
+    assert row.row == [{"Invoice": "invoice=X", "InvoiceDate": ""}]
     reader.spoilt.clear()
     extraction(database, reader, run="run-2").dated("invoices", DAY, DAY)
     with database.connect() as connection:
@@ -241,6 +243,7 @@ def test_a_range_read_before_does_not_keep_a_row_rejected_that_reads_well_now(
 ) -> None:
     """A row may be rejected in a range and be read well in the run of its own day."""
     reader = ScriptedReader({"invoices": []}, spoilt={"invoices": ["invoice=X"]})
+    reader.spoilt_dates["invoice=X"] = f"{LATER}T00:00:00Z"
     extraction(database, reader).dated("invoices", DAY, LATER)
     reader.spoilt.clear()
     reader.tables["invoices"].append(invoice("X", LATER))
