@@ -255,7 +255,7 @@ class Push:
         found = []
         for row in self._cin7.purchases(updated_since=since):
             is_void = "VOID" in str(row.get("Status", "")).upper()
-            if is_void or row.get("SupplierID", supplier_id) != supplier_id:
+            if is_void:
                 continue
             if self._ledger.is_linked(str(row["ID"])):
                 continue

@@ -492,6 +492,17 @@ def test_a_purchase_of_another_document_is_never_taken_for_a_lost_one(
     assert len(desk.cin7.purchase_records) == 2
 
 
+def test_a_purchase_is_found_though_its_supplier_changed_in_syspro(engine: sa.Engine) -> None:
+    desk = SCENARIOS["order"].ready(engine)
+    other = documents.supplier(marker="SYSPRO:ACME:SUP:000999", name="Other Ltd").content
+    desk.bring(documents.wanted(Kind.SUPPLIER, "000999", other))
+    desk.cin7.fail("create_purchase", LOST_APPLIED)
+    with pytest.raises(Unsettled):
+        desk.push(documents.order())
+    desk.settle(documents.order(supplier="000999"))
+    assert len(desk.cin7.purchase_records) == 1
+
+
 def test_a_voided_twin_is_out_of_the_question(engine: sa.Engine) -> None:
     desk = SCENARIOS["order"].ready(engine)
     desk.cin7.fail("create_purchase", LOST_APPLIED)

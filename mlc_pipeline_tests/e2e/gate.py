@@ -1,0 +1,143 @@
+"""A gate in front of a stand-in: passes calls on, and kills a run at the one it waits for.
+
+The connection's address leads to the gate. At the chosen call the run's process is killed
+before the call is passed on, after it was carried out, or once it was answered.
+What must not come in: what a call means.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Literal
+
+import httpx
+
+Moment = Literal["before", "unanswered", "answered"]
+
+_OWN_HEADERS = {"connection", "content-length", "host", "transfer-encoding"}
+
+
+@dataclass
+class Gate:
+    """One gate.
+
+    Attributes:
+        target: scheme, host and port of the stand-in.
+        counts: whether a call, by method and path, is one to count.
+        url: scheme, host and port of the gate.
+        seen: how many calls were counted.
+        reached: set once the chosen call came.
+    """
+
+    target: str
+    counts: Callable[[str, str], bool]
+    url: str = ""
+    seen: int = 0
+    reached: threading.Event = field(default_factory=threading.Event)
+    _number: int = 0
+    _moment: Moment = "before"
+    _kill: Callable[[], None] = lambda: None
+    _mutex: threading.Lock = field(default_factory=threading.Lock)
+
+    def kill_at(self, number: int, moment: Moment, kill: Callable[[], None]) -> None:
+        """Kill at the so-many-th call that counts, from 1."""
+        self._number, self._moment, self._kill = number, moment, kill
+
+    def moment_of(self, method: str, path: str) -> Moment | None:
+        """Count a call; return when to kill if it is the chosen one."""
+        if not self.counts(method, path):
+            return None
+        with self._mutex:
+            self.seen += 1
+            return self._moment if self.seen == self._number else None
+
+    def kill(self) -> None:
+        """Kill the run; returns when it is dead."""
+        self._kill()
+        self.reached.set()
+
+
+def is_write(method: str, _path: str) -> bool:
+    """Whether a call can change something."""
+    return method != "GET"
+
+
+@contextmanager
+def open_gate(target: str, counts: Callable[[str, str], bool] = is_write) -> Iterator[Gate]:
+    """Open a gate in front of a stand-in on a free port of this machine."""
+    gate = Gate(target, counts)
+    with httpx.Client(timeout=30) as client:
+        server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(gate, client))
+        server.daemon_threads = True
+        gate.url = f"http://127.0.0.1:{server.server_port}"
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+        thread.start()
+        try:
+            yield gate
+        finally:
+            server.shutdown()
+            thread.join()
+            server.server_close()
+
+
+def _handler(gate: Gate, client: httpx.Client) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def _pass_on(self) -> None:
+            moment = gate.moment_of(self.command, self.path)
+            length = int(self.headers.get("Content-Length") or 0)
+            body = self.rfile.read(length)
+            if moment == "before":
+                self._die()
+                return
+            answer = client.request(
+                self.command,
+                gate.target + self.path,
+                content=body or None,
+                headers=_without(self.headers.items()),
+            )
+            if moment == "unanswered":
+                self._die()
+                return
+            self.send_response(answer.status_code)
+            for name, value in _without(answer.headers.items()).items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", str(len(answer.content)))
+            self.end_headers()
+            self.wfile.write(answer.content)
+            if moment == "answered":
+                self._die()
+
+        def _die(self) -> None:
+            gate.kill()
+            self.close_connection = True
+
+        do_GET = do_POST = do_PUT = do_DELETE = _pass_on  # noqa: N815 - http.server's names
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Stay quiet: a request line may hold a password."""
+
+    return Handler
+
+
+def _without(headers: object) -> dict[str, str]:
+    return {k: v for k, v in dict(headers).items() if k.lower() not in _OWN_HEADERS}  # type: ignore[call-overload]
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 30) -> None:
+    """Wait until something is so.
+
+    Raises:
+        TimeoutError: it never was.
+    """
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"waited {seconds} s in vain")
+        time.sleep(0.01)
