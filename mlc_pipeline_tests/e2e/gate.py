@@ -120,7 +120,7 @@ def _handler(gate: Gate, client: httpx.Client) -> type[BaseHTTPRequestHandler]:
 
         do_GET = do_POST = do_PUT = do_DELETE = _pass_on  # noqa: N815 - http.server's names
 
-        def log_message(self, format: str, *args: object) -> None:
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
             """Stay quiet: a request line may hold a password."""
 
     return Handler
