@@ -261,7 +261,15 @@ def _in_document_currency(
 ) -> list[Decimal]:
     if context.currency(invoice.currency) == context.references.base_currency:
         return list(amounts)
-    return allocate(invoice.value, amounts)
+    converted = [_in_foreign(amount, invoice) for amount in amounts]
+    left = allocate(invoice.value - sum(converted, ZERO), [abs(a) for a in amounts])
+    return [amount + cents for amount, cents in zip(converted, left, strict=True)]
+
+
+def _in_foreign(amount: Decimal, invoice: InvoiceRow) -> Decimal:
+    """Return a local amount in the currency of an invoice, to the cent."""
+    rate = invoice.exchange_rate or Decimal(1)
+    return rounded(amount * rate if invoice.mul_div == "D" else amount / rate)
 
 
 def _tax_rule_name(
@@ -439,8 +447,7 @@ def _in_document_scale(parts: InvoiceParts, context: PlanContext) -> list[Decima
     invoice, values = parts.invoice, [m.matched_value for m in parts.matches]
     if context.currency(invoice.currency) == context.references.base_currency:
         return values
-    rate = invoice.exchange_rate or Decimal(1)
-    return [rounded(v * rate if invoice.mul_div == "D" else v / rate) for v in values]
+    return [_in_foreign(value, invoice) for value in values]
 
 
 def _bucket_of(
