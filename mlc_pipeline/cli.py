@@ -21,17 +21,13 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from mlc_pipeline.connection.errors import ConnectionFileError, ConnectionsFolderError
-from mlc_pipeline.connection.files import (
-    connections_directory,
-    load_connection,
-    load_connections,
-)
+from mlc_pipeline.commands.shared import ConnectionName, err, open_connection, out
+from mlc_pipeline.connection.errors import ConnectionsFolderError
+from mlc_pipeline.connection.files import connections_directory, load_connections
 from mlc_pipeline.connection.model import Connection
 
 # Dagster stores one event for each asset and day; together they cost a tenth of the time.
@@ -47,12 +43,6 @@ app = typer.Typer(
 secret_app = typer.Typer(help="Credentials, sealed in the database.", no_args_is_help=True)
 app.add_typer(secret_app, name="secret")
 
-# Piped into a file or a pager there is no width to ask for; the table wants this one.
-out = Console(width=None if sys.stdout.isatty() else 150)
-err = Console(stderr=True)
-
-ConnectionName = Annotated[str, typer.Argument(help="Name of the connection's folder.")]
-
 
 def main() -> None:
     """Run the command line; expected errors are one message, not a stack trace."""
@@ -65,19 +55,6 @@ def main() -> None:
         err.print(f"[red]{type(error).__name__}[/red]", end=": ")
         err.print(str(error), markup=False, highlight=False)
         sys.exit(1)
-
-
-def _connection(name: str) -> tuple[Connection, Path]:
-    folder = connections_directory() / name
-    if not folder.is_dir():
-        raise typer.BadParameter(
-            f"there is no folder {folder}; set MLC_CONNECTIONS_DIR or make it"
-        )
-    try:
-        return load_connection(folder), folder
-    except ConnectionFileError as error:
-        err.print(str(error), markup=False, highlight=False)
-        raise typer.Exit(1) from error
 
 
 # --- sync ------------------------------------------------------------------------------
@@ -105,7 +82,7 @@ def sync(
     """
     from mlc_pipeline.cycle import default_window
 
-    settings, folder = _connection(connection)
+    settings, folder = open_connection(connection)
     start, end = default_window(settings)
     first_day = first.date() if first else start
     last_day = last.date() if last else max(end, first_day)
@@ -166,7 +143,7 @@ def ping(connection: ConnectionName) -> None:
     """Try both systems: log on, read one row of each entity, check references and mappings."""
     from mlc_pipeline.ping import ping as look
 
-    settings, folder = _connection(connection)
+    settings, folder = open_connection(connection)
     misfits = 0
     table = Table("", "where", "what", "found", title=f"{connection}: first contact")
     with err.status("asking both systems"):
@@ -215,7 +192,7 @@ def secret_set(
     """Seal a secret; it is asked for without echo, or read from standard input."""
     from mlc_pipeline.assets.runtime import Runtime
 
-    settings, _folder = _connection(connection)
+    settings, _folder = open_connection(connection)
     if name not in settings.secret_names():
         raise typer.BadParameter(
             f"{connection} has no secret {name!r}; it has {', '.join(settings.secret_names())}"
@@ -234,7 +211,7 @@ def secret_list(connection: ConnectionName) -> None:
     from mlc_pipeline.assets.runtime import Runtime
     from mlc_pipeline.vault import environment_variable
 
-    settings, _folder = _connection(connection)
+    settings, _folder = open_connection(connection)
     sealed = {entry.name: entry for entry in Runtime().vault.names(connection)}
     table = Table("secret", "set", "or by the environment variable", title=connection)
     for name in settings.secret_names():
@@ -297,7 +274,7 @@ def demo(
 ) -> None:
     """Run the main job on the sandbox: from SYSPRO through Dagster into Cin7 Core, once."""
     with _sandbox(data, whole=whole, days=days, limit=calls_per_minute) as started:
-        settings, folder = _connection(started["connection"])
+        settings, folder = open_connection(started["connection"])
         first, last = (date.fromisoformat(started[k]) for k in ("first", "last"))
         out.print(f"{started['connection']}: {first} to {last}", highlight=False)
         code = _sync(settings, folder, first, last, as_json=False)

@@ -38,8 +38,22 @@ ROOMS: dict[str, set[str]] = {
     },
     "console": {"cycle", "database", "staging", "sync"},
     "ping": {"assets", "cin7", "connection", "staging", "sync", "syspro", "vault"},
+    # A command reads arguments, calls one function of another room, prints what came.
+    "commands": {
+        "assets",
+        "connection",
+        "console",
+        "cycle",
+        "database",
+        "definitions",
+        "instance",
+        "staging",
+        "sync",
+        "vault",
+    },
     "cli": {
         "assets",
+        "commands",
         "connection",
         "console",
         "cycle",
@@ -53,7 +67,7 @@ ROOMS: dict[str, set[str]] = {
 }
 """What each room may import of the others."""
 
-KNOWS_DAGSTER = {"assets", "automation", "definitions", "instance", "cycle", "cli"}
+KNOWS_DAGSTER = {"assets", "automation", "definitions", "instance", "cycle", "cli", "commands"}
 KNOWS_HTTP = {"cin7", "syspro", "sandbox"}
 FLOATS = {"assets/common.py", "cycle.py"}
 """Where an amount or a duration is made a float, to be shown and never computed with."""

@@ -1,0 +1,43 @@
+"""What the commands share: where they print, and how they open a connection.
+
+What must not come in: commands.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from mlc_pipeline.connection.errors import ConnectionFileError
+from mlc_pipeline.connection.files import connections_directory, load_connection
+from mlc_pipeline.connection.model import Connection
+
+# Piped into a file or a pager there is no width to ask for; the table wants this one.
+out = Console(width=None if sys.stdout.isatty() else 150)
+err = Console(stderr=True)
+
+ConnectionName = Annotated[str, typer.Argument(help="Name of the connection's folder.")]
+
+
+def open_connection(name: str) -> tuple[Connection, Path]:
+    """Return a connection and its folder, or end the command with what is wrong with it."""
+    folder = connections_directory() / name
+    if not folder.is_dir():
+        # Printed plainly: a framed message would cut a long path in the middle.
+        err.print(
+            f"There is no connection {name!r}: {folder} is not a folder. Make it, or set "
+            "MLC_CONNECTIONS_DIR to where the connections are.",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )
+        raise typer.Exit(2)
+    try:
+        return load_connection(folder), folder
+    except ConnectionFileError as error:
+        err.print(str(error), markup=False, highlight=False)
+        raise typer.Exit(1) from error
