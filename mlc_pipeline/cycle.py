@@ -6,7 +6,6 @@ What must not come in: printing, arguments; they are the command line's.
 from __future__ import annotations
 
 import os
-import socket
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
@@ -16,11 +15,11 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import dagster as dg
-import psutil
 import sqlalchemy as sa
 
 from mlc_pipeline import database
 from mlc_pipeline.assets.runtime import Progress, runtime_resource
+from mlc_pipeline.automation.processes import PROCESS_TAG, end_dead_runs, this_process
 from mlc_pipeline.automation.schedules import range_tags
 from mlc_pipeline.connection.model import Connection
 from mlc_pipeline.definitions import build_definitions, job_name
@@ -137,12 +136,12 @@ def run_cycle(
     job = definitions.resolve_job_def(job_name(connection.name))
     started = datetime.now(ZoneInfo("UTC"))
     with dg.DagsterInstance.from_config(str(home)) as instance:
-        _end_dead_runs(instance, connection.name)
+        end_dead_runs(instance, connection.name)
         result = job.execute_in_process(
             instance=instance,
             tags={
                 "connection": connection.name,
-                _PROCESS_TAG: _this_process(),
+                PROCESS_TAG: this_process(),
                 **range_tags(first, last),
             },
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
@@ -157,25 +156,6 @@ def run_cycle(
         _read_costs(reading, summary)
         _read_tie_out(reading, summary)
     return summary
-
-
-_PROCESS_TAG = "mlc/process"
-
-
-def _this_process() -> str:
-    return f"{socket.gethostname()}:{os.getpid()}"
-
-
-def _end_dead_runs(instance: dg.DagsterInstance, connection: str) -> None:
-    """End the runs of killed commands on this machine: they would hold their pool for ever."""
-    started = dg.RunsFilter(
-        tags={"connection": connection}, statuses=[dg.DagsterRunStatus.STARTED]
-    )
-    for run in instance.get_runs(started):
-        host, _, pid = run.tags.get(_PROCESS_TAG, "").rpartition(":")
-        if host == socket.gethostname() and not psutil.pid_exists(int(pid)):
-            instance.report_run_failed(run, "its process was killed")
-            instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
 
 
 def _problems(result: dg.ExecuteInProcessResult) -> Iterable[str]:

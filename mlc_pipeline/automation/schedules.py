@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 import dagster as dg
 
+from mlc_pipeline.automation.processes import runs_under_way
 from mlc_pipeline.connection.model import Connection
 
 RANGE_START = "dagster/asset_partition_range_start"
@@ -43,13 +44,7 @@ def cycle_schedule(connection: Connection, job: Any) -> dg.ScheduleDefinition:
         today = moment.date()
         if today < connection.start_date:
             return dg.SkipReason(f"the connection starts on {connection.start_date}")
-        under_way = context.instance.get_runs_count(
-            dg.RunsFilter(
-                tags={"connection": connection.name},
-                statuses=[dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTED],
-            )
-        )
-        if under_way:
+        if runs_under_way(context.instance, connection.name):
             return dg.SkipReason(
                 "a cycle of this connection is under way; the next one is soon"
             )

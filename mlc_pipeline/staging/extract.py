@@ -20,6 +20,7 @@ import sqlalchemy as sa
 
 from mlc_pipeline.staging.load import Loaded, Stamp, load_pages, note_rejected
 from mlc_pipeline.staging.tables import SYSPRO
+from mlc_pipeline.staging.waiting import invoices_waiting_for
 from mlc_pipeline.syspro.entities import Entity
 from mlc_pipeline.syspro.reader import DateRange, Everything, Keys, Missing, Reader, Where
 
@@ -193,7 +194,7 @@ class CounterpartReader:
         wanted, loaded = self._extraction.by_key(entity, columns, keys)
         self.counts.add(entity, wanted, loaded.rows)
 
-    def _select(self, query: sa.Select[Any]) -> list[Any]:
+    def _select(self, query: sa.Select[Any] | sa.CompoundSelect[Any]) -> list[Any]:
         with self._extraction.engine.connect() as connection:
             return list(connection.execute(query))
 
@@ -209,6 +210,10 @@ class CounterpartReader:
             table = SYSPRO[name]
             query = sa.select(table.c.supplier, table.c.invoice).where(self._dated(table))
             keys |= {(row.supplier, row.invoice) for row in self._select(query.distinct())}
+        waiting = invoices_waiting_for(
+            self._extraction.stamp.connection, self._first, self._last
+        )
+        keys |= {(row.supplier, row.invoice) for row in self._select(waiting)}
         return sorted(keys)
 
     def _invoices(self) -> None:

@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 
 from mlc_pipeline.staging.tables import SYSPRO, rejected_rows
+from mlc_pipeline.staging.waiting import invoices_waiting_for
 from mlc_pipeline.sync.rows import (
     MatchRow,
     OrderLineRow,
@@ -94,12 +95,15 @@ def considered_invoices(
 ) -> dict[tuple[str, str], date]:
     """Return the invoices that the window looks at, each with the day that counts it.
 
-    That is its own date when that is in the window, else the first day it moved on.
+    That is its own date when that is in the window, else the first day it moved on, or
+    on which what it waits for is dated.
     """
     found: dict[tuple[str, str], date] = {}
-    for supplier, invoice, day in connection.execute(invoices_moved(window)):
-        key = (supplier, invoice)
-        found[key] = min(day, found.get(key, day))
+    waiting = invoices_waiting_for(window.connection, window.first, window.last)
+    for query in (waiting, invoices_moved(window)):
+        for supplier, invoice, day in connection.execute(query):
+            key = (supplier, invoice)
+            found[key] = min(day, found.get(key, day))
     for supplier, invoice, day in connection.execute(invoices_dated(window)):
         found[(supplier, invoice)] = day
     return found

@@ -81,7 +81,7 @@ def test_a_broken_connection_is_told_and_leaves_the_others_alone(
 
 def _tick(schedule: dg.ScheduleDefinition, moment: datetime) -> Any:
     with (
-        dg.DagsterInstance.ephemeral() as instance,
+        dg.instance_for_test() as instance,
         dg.build_schedule_context(instance, scheduled_execution_time=moment) as context,
     ):
         return schedule.evaluate_tick(context)

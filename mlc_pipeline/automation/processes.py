@@ -1,0 +1,53 @@
+"""Which process executes a run, and whether it is still alive.
+
+A run in the foreground has no launcher that would notice its death: Dagster would think it
+under way for ever, and it would hold its pool and keep the schedule waiting.
+
+What must not come in: what a run does.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+
+import dagster as dg
+import psutil
+
+PROCESS_TAG = "mlc/process"
+"""Run tag of a foreground run: host and process id."""
+
+
+def this_process() -> str:
+    """Return the value of `PROCESS_TAG` for a run in this process."""
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+def has_died(run: dg.DagsterRun) -> bool:
+    """Tell whether a run's process is known to be gone; only this host's can be known."""
+    host, _, pid = run.tags.get(PROCESS_TAG, "").rpartition(":")
+    return host == socket.gethostname() and not psutil.pid_exists(int(pid))
+
+
+def runs_under_way(instance: dg.DagsterInstance, connection: str) -> list[dg.DagsterRun]:
+    """Return the runs of a connection that are queued or executing, without the dead."""
+    under_way = dg.RunsFilter(
+        tags={"connection": connection},
+        statuses=[
+            dg.DagsterRunStatus.QUEUED,
+            dg.DagsterRunStatus.STARTING,
+            dg.DagsterRunStatus.STARTED,
+        ],
+    )
+    return [run for run in instance.get_runs(under_way) if not has_died(run)]
+
+
+def end_dead_runs(instance: dg.DagsterInstance, connection: str) -> None:
+    """End the runs of killed commands on this host: they would hold their pool for ever."""
+    started = dg.RunsFilter(
+        tags={"connection": connection}, statuses=[dg.DagsterRunStatus.STARTED]
+    )
+    for run in instance.get_runs(started):
+        if has_died(run):
+            instance.report_run_failed(run, "its process was killed")
+            instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
