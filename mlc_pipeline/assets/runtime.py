@@ -30,6 +30,7 @@ from mlc_pipeline.staging.load import Stamp, upsert
 from mlc_pipeline.staging.tables import cycle_steps
 from mlc_pipeline.syspro.comfnd import ComfndReader
 from mlc_pipeline.syspro.enet import EnetClient
+from mlc_pipeline.syspro.errors import SysproError
 from mlc_pipeline.syspro.odata import BasicAuth, ODataReader, SessionAuth
 from mlc_pipeline.syspro.reader import Reader
 from mlc_pipeline.syspro.session import Credentials, Session
@@ -79,6 +80,7 @@ class Runtime:
     progress: Progress = lambda _step, _done, _all: None
     _syspro: dict[str, _Syspro] = field(default_factory=dict)
     _cin7: dict[str, Cin7Client] = field(default_factory=dict)
+    _syspro_refused: dict[str, SysproError] = field(default_factory=dict)
     _syspro_calls: dict[str, int] = field(default_factory=dict)
 
     @property
@@ -107,8 +109,16 @@ class Runtime:
             MetadataMismatch: SYSPRO does not have what the connection expects.
             OperatorBusy: another cycle holds the operator.
         """
+        if connection.name in self._syspro_refused:
+            # Each asset that reads would log on again, and SYSPRO locks an operator out
+            # after a few wrong passwords.
+            raise self._syspro_refused[connection.name]
         if connection.name not in self._syspro:
-            self._syspro[connection.name] = self._open_syspro(connection, run_id)
+            try:
+                self._syspro[connection.name] = self._open_syspro(connection, run_id)
+            except SysproError as error:
+                self._syspro_refused[connection.name] = error
+                raise
         opened = self._syspro[connection.name]
         return Extraction(
             self.engine,

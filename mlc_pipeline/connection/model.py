@@ -279,6 +279,15 @@ def _override_problems(name: str, override: EntityOverride) -> Iterator[tuple[Pl
     for place, column in named:
         if column not in kinds:
             yield place, f"{name} has no column {column!r}; {suggestion(column, kinds)}"
+    for place, column in enumerate(override.key or ()):
+        # Rows that only another column tells apart would replace each other when staged.
+        if column in kinds and column not in entity.key:
+            yield (
+                (name, "key", place),
+                f"{name} is kept by {', '.join(entity.key)}; found {column!r}, expected one of "
+                f"these. Name the column that tells rows apart under columns, for example "
+                f"{entity.key[-1]}: <your column>",
+            )
     dates = {column for column, kind in kinds.items() if kind == "date"}
     if override.date_column is not None and override.date_column not in dates:
         yield (

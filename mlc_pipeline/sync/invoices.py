@@ -136,7 +136,7 @@ def plan_invoice(
             invoice.value,
             currency=invoice.currency or context.connection.syspro.local_currency,
             supplier=invoice.supplier,
-            home=invoice.invoice_date,
+            home=invoice.partition,
             stage=Stage.INVOICE,
         ),
         build,
@@ -159,7 +159,7 @@ def _may_update_invoice(context: PlanContext) -> Any:
 
 
 def _date_of(invoice: InvoiceRow) -> date:
-    if invoice.invoice_date is None:
+    if invoice.invoice_date is None or invoice.partition is None:
         raise Hold("undated", f"invoice {invoice.invoice} of {invoice.supplier} has no date")
     return invoice.invoice_date
 
@@ -575,7 +575,7 @@ def _stray(
         sum((p.amount for p in postings), ZERO),
         currency=context.connection.syspro.local_currency,
         supplier=postings[0].supplier,
-        home=postings[0].post_date,
+        home=postings[0].partition,
         reason_code=code,
         reason=f"{detail} of supplier {postings[0].supplier}, type "
         f"{postings[0].posting_type or 'blank'}",

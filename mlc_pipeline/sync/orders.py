@@ -140,7 +140,7 @@ def plan_order(
     def build() -> tuple[Verdict, OrderContent | None, list[Any]]:
         if order.is_cancelled:
             return _cancelled(known)
-        if order.order_date is None:
+        if order.order_date is None or order.partition is None:
             raise Hold("undated", f"purchase order {order.purchase_order} has no entry date")
         if parts.is_broken:
             raise Hold("unreadable_row", "a line of the order could not be read; see its row")
@@ -164,7 +164,7 @@ def plan_order(
             amount,
             currency=order.currency or local,
             supplier=order.supplier,
-            home=order.order_date,
+            home=order.partition,
             stage=stage,
         ),
         build,
@@ -333,7 +333,7 @@ def _plan_receipt(
         if stopped and known is None and not is_there:
             raise Hold("order_held", f"purchase order {purchase_order}: {order.reason}")
         received = rows[0].receipt_date
-        if received is None:
+        if received is None or rows[0].partition is None:
             raise Hold("undated", f"GRN {grn} has no receipt date")
         context.guard_period(received)
         content = ReceiptContent(
@@ -352,7 +352,7 @@ def _plan_receipt(
             sum((r.value for r in rows), ZERO),
             currency=context.connection.syspro.local_currency,
             supplier=parts.order.supplier,
-            home=rows[0].receipt_date,
+            home=rows[0].partition,
             stage=Stage.RECEIVE,
         ),
         build,
@@ -375,7 +375,7 @@ def plan_stray_receipts(
             sum((r.value for r in group), ZERO),
             currency=context.connection.syspro.local_currency,
             supplier=group[0].supplier,
-            home=group[0].receipt_date,
+            home=group[0].partition,
             reason_code=reason.code,
             reason=f"SYSPRO does not show purchase order {purchase_order!r}",
         )

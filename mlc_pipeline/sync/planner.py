@@ -348,7 +348,7 @@ class _Material:
         self.stray = [
             posting
             for posting in postings
-            if window.covers(posting.post_date)
+            if window.covers(posting.partition)
             and (
                 not is_distribution(posting) or (posting.supplier, posting.invoice) not in here
             )

@@ -1,7 +1,8 @@
 """Staged SYSPRO rows as the plan sees them: typed, blanks as None, dates without a zone.
 
 What must not come in: SQL, rules. Amounts named `value`/`price`/`amount` are in the
-currency that the field's comment names.
+currency that the field's comment names. `partition` is the row's home: the date that the
+connection's `date_column` names, which need not be the document's own date.
 """
 
 from __future__ import annotations
@@ -53,6 +54,7 @@ class OrderRow:
     mul_div: str | None = "M"
     warehouse: str | None = None
     tax_status: str | None = None
+    partition: date | None = None
 
     @property
     def is_cancelled(self) -> bool:
@@ -104,6 +106,7 @@ class ReceiptRow:
     receipt_date: date | None = None
     value: Decimal = ZERO
     gl_code: str | None = None
+    partition: date | None = None
 
 
 @dataclass(frozen=True)
@@ -135,6 +138,7 @@ class InvoiceRow:
     exchange_rate: Decimal = Decimal(1)
     mul_div: str | None = "M"
     tax_code: str | None = None
+    partition: date | None = None
 
 
 @dataclass(frozen=True)
@@ -153,6 +157,7 @@ class PostingRow:
     posting_type: str | None = None
     post_date: date | None = None
     reference: str | None = None
+    partition: date | None = None
 
     @property
     def sort_key(self) -> tuple[Decimal, ...]:

@@ -140,7 +140,7 @@ def considered_orders(
         found[order] = min(day, found.get(order, day))
     for receipt in receipts_matched(connection, window, matches):
         if receipt.purchase_order:
-            found.setdefault(receipt.purchase_order, window.clamp([receipt.receipt_date]))
+            found.setdefault(receipt.purchase_order, window.clamp([receipt.partition]))
     for order, day in connection.execute(orders_dated(window)):
         found[order] = day
     return found

@@ -268,6 +268,13 @@ MISTAKES = [
     ),
     (
         "ApDistribution\n",
+        "ApDistribution\n      key: [journal, gl_code]\n",
+        "key:",
+        "syspro.entities.postings.key.1",
+        "found 'gl_code', expected one of these",
+    ),
+    (
+        "ApDistribution\n",
         "ApDistribution\n      date_column: amount\n",
         "date_column",
         "syspro.entities.postings.date_column",

@@ -68,6 +68,23 @@ def test_an_invoice_waits_with_both_figures_until_the_day_of_its_last_posting(
     pair.assert_clean()
 
 
+def test_a_connection_may_keep_its_invoices_by_another_date(start: Start) -> None:
+    pair = start(
+        companies.one_invoice(),
+        syspro={"entities": {"invoices": {"date_column": "journal_date"}}},
+    )
+    pair.put("ApInvoice", pair.row("ApInvoice") | {"JournalDate": day(4).isoformat()})
+    first = pair.run(DAY, day(4))
+    assert outcomes(first, Kind.INVOICE) == {"created": 1}
+    # Its own date is not its home: that day neither has it nor misses it.
+    for last in (pair.run(day(4)), pair.run(DAY)):
+        assert last.stopped == []
+        assert outcomes(last, Kind.INVOICE) == {"unchanged": 1}
+    (booked,) = pair.booked().values()
+    assert str(booked["InvoiceDate"])[:10] == str(DAY)
+    pair.assert_clean()
+
+
 def test_postings_wait_for_their_invoice_and_count_their_money(start: Start) -> None:
     pair = start(companies.one_invoice(posted=day(3)))
     pair.remove("ApInvoice", [KEY, "INV-1"])

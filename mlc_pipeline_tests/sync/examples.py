@@ -123,6 +123,11 @@ def context(
 # --- rows ------------------------------------------------------------------------------
 
 
+def at_home(values: dict[str, Any], date_column: str) -> dict[str, Any]:
+    """Return a row's values in the partition of its date, as it is staged by default."""
+    return {"partition": values[date_column], **values}
+
+
 def posting(amount: str | Decimal, gl_code: str = "10.5000", **changes: Any) -> PostingRow:
     """Return a posting of invoice INV-1; the sub-entry tells postings apart."""
     values: dict[str, Any] = {
@@ -137,7 +142,7 @@ def posting(amount: str | Decimal, gl_code: str = "10.5000", **changes: Any) -> 
         "amount": Decimal(amount),
         "post_date": DAY,
     }
-    return PostingRow(**{**values, **changes})
+    return PostingRow(**at_home({**values, **changes}, "post_date"))
 
 
 def postings(*entries: tuple[str, str]) -> list[PostingRow]:
@@ -157,7 +162,7 @@ def invoice(value: str | Decimal, **changes: Any) -> InvoiceRow:
         "due_date": date(2026, 4, 1),
         "value": Decimal(value),
     }
-    return InvoiceRow(**{**values, **changes})
+    return InvoiceRow(**at_home({**values, **changes}, "invoice_date"))
 
 
 def order_line(number: int = 1, **changes: Any) -> OrderLineRow:
@@ -187,7 +192,7 @@ def receipt(grn: str = "G1", entry: int = 1, **changes: Any) -> ReceiptRow:
         "value": d("25.00"),
         "gl_code": "10.5000",
     }
-    return ReceiptRow(**{**values, **changes})
+    return ReceiptRow(**at_home({**values, **changes}, "receipt_date"))
 
 
 def match(grn: str = "G1", entry: int = 1, **changes: Any) -> MatchRow:

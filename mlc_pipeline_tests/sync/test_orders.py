@@ -37,6 +37,7 @@ from mlc_pipeline_tests.sync.examples import (
     ORDER,
     SUPPLIER,
     VAT,
+    at_home,
     context,
     d,
     order_line,
@@ -50,7 +51,7 @@ NOBODY: frozenset[str] = frozenset()
 
 def order(**changes: Any) -> OrderRow:
     values: dict[str, Any] = {"purchase_order": ORDER, "supplier": SUPPLIER, "order_date": DAY}
-    return OrderRow(**{**values, **changes})
+    return OrderRow(**at_home({**values, **changes}, "order_date"))
 
 
 def parts(
