@@ -18,6 +18,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from mlc_pipeline.staging.keys import among
 from mlc_pipeline.staging.load import Loaded, Stamp, load_pages, note_rejected
 from mlc_pipeline.staging.tables import SYSPRO
 from mlc_pipeline.staging.waiting import invoices_waiting_for
@@ -72,7 +73,7 @@ class Extraction:
         if not wanted or name in self.absent:
             return 0, Loaded()
         table, total = SYSPRO[name], Loaded()
-        target = sa.tuple_(*[table.c[column] for column in columns])
+        target = [table.c[column] for column in columns]
         for start in range(0, len(wanted), _IN):
             chunk = wanted[start : start + _IN]
             starts = frozenset(
@@ -80,7 +81,7 @@ class Extraction:
                 for key in chunk
             )
             loaded = self._load(
-                name, Keys(columns, chunk), target.in_(chunk), (None, None), starts
+                name, Keys(columns, chunk), among(target, chunk), (None, None), starts
             )
             total.rows += loaded.rows
             total.removed += loaded.removed
@@ -230,12 +231,12 @@ class CounterpartReader:
         columns = [table.c[n] for n in ("supplier", "invoice", "value", "reference", "mul_div")]
         found = self._select(sa.select(*columns).where(self._dated(table)))
         moved = self._moved()
-        target = sa.tuple_(table.c.supplier, table.c.invoice)
+        target = [table.c.supplier, table.c.invoice]
         elsewhere = sa.not_(table.c.partition.between(self._first, self._last))
         for start in range(0, len(moved), _IN):
             chunk = moved[start : start + _IN]
             found += self._select(
-                sa.select(*columns).where(self._ours(table), elsewhere, target.in_(chunk))
+                sa.select(*columns).where(self._ours(table), elsewhere, among(target, chunk))
             )
         return found
 
@@ -262,11 +263,11 @@ class CounterpartReader:
 
     def _matched_receipts(self, invoices: list[tuple[str, str]]) -> list[tuple[str, str]]:
         matches, receipts = SYSPRO["receipt_matches"], SYSPRO["receipts"]
-        target = sa.tuple_(matches.c.supplier, matches.c.invoice)
+        target = [matches.c.supplier, matches.c.invoice]
         wanted: set[tuple[str, str]] = set()
         for start in range(0, len(invoices), _IN):
             query = sa.select(matches.c.supplier, matches.c.grn).where(
-                self._ours(matches), target.in_(invoices[start : start + _IN])
+                self._ours(matches), among(target, invoices[start : start + _IN])
             )
             wanted |= {(row.supplier, row.grn) for row in self._select(query)}
         dated = sa.select(receipts.c.supplier, receipts.c.grn).where(self._dated(receipts))
@@ -277,10 +278,10 @@ class CounterpartReader:
         received = sa.select(receipts.c.purchase_order).where(self._dated(receipts))
         wanted = {row.purchase_order for row in self._select(received.distinct())}
         grns = self._matched_receipts(keys)
-        target = sa.tuple_(receipts.c.supplier, receipts.c.grn)
+        target = [receipts.c.supplier, receipts.c.grn]
         for start in range(0, len(grns), _IN):
             query = sa.select(receipts.c.purchase_order).where(
-                self._ours(receipts), target.in_(grns[start : start + _IN])
+                self._ours(receipts), among(target, grns[start : start + _IN])
             )
             wanted |= {row.purchase_order for row in self._select(query.distinct())}
         if self._po_link == "invoice_reference":

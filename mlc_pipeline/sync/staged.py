@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
+from mlc_pipeline.staging.keys import among
 from mlc_pipeline.staging.tables import SYSPRO, rejected_rows
 from mlc_pipeline.staging.waiting import invoices_waiting_for
 from mlc_pipeline.sync.rows import (
@@ -178,11 +179,11 @@ def rows_by(
     """Return staged rows of a connection whose columns have one of the given values."""
     table = _t(entity)
     wanted = sorted(set(keys))
-    target = sa.tuple_(*[table.c[column] for column in columns])
+    target = [table.c[column] for column in columns]
     found: list[Row] = []
     for start in range(0, len(wanted), _CHUNK):
         query = sa.select(table).where(
-            table.c.connection == name, target.in_(wanted[start : start + _CHUNK])
+            table.c.connection == name, among(target, wanted[start : start + _CHUNK])
         )
         found += [_row(row, r) for r in connection.execute(query)]
     return found
