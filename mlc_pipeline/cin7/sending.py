@@ -11,7 +11,9 @@ from __future__ import annotations
 import itertools
 import logging
 import threading
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
@@ -82,6 +84,19 @@ class CallCounter:
     retried: int = 0
     throttled: int = 0
     waited_seconds: float = 0.0
+
+
+_guard: ContextVar[Callable[[], None] | None] = ContextVar("guard", default=None)
+
+
+@contextmanager
+def guarded(check: Callable[[], None]) -> Iterator[None]:
+    """Call `check` right before each request that writes, in this thread."""
+    token = _guard.set(check)
+    try:
+        yield
+    finally:
+        _guard.reset(token)
 
 
 class Misshapen(Exception):  # noqa: N818 - never leaves the room: it becomes a Cin7Error
@@ -222,6 +237,9 @@ class Sender:
 
     def _exchange(self, call: Call, request: _Request) -> answers.Answer:
         """Return what came back, or raise by whether the request can have been applied."""
+        check = _guard.get()
+        if check is not None and not call.is_read:
+            check()
         self._count(calls=1, writes=not call.is_read)
         try:
             response = self._http.request(

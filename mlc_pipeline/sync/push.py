@@ -9,7 +9,8 @@ What must not come in: HTTP, Dagster, SQL.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -18,6 +19,7 @@ from sqlalchemy.exc import IntegrityError
 
 from mlc_pipeline.connection.model import Connection
 from mlc_pipeline.sync import bodies
+from mlc_pipeline.sync.audit import Action
 from mlc_pipeline.sync.content import (
     CreditContent,
     HeaderContent,
@@ -28,7 +30,7 @@ from mlc_pipeline.sync.content import (
 )
 from mlc_pipeline.sync.ledger import Document, DocumentRef, Ledger, OpenWrite
 from mlc_pipeline.sync.plan import Hold
-from mlc_pipeline.sync.protocol import Outdated, Protocol, Step, sent_differences
+from mlc_pipeline.sync.protocol import Outdated, Protocol, Step, digest_of, sent_differences
 from mlc_pipeline.sync.target import Answer, Cin7
 from mlc_pipeline.sync.vocabulary import Kind, Outcome, Verdict
 
@@ -82,15 +84,30 @@ class Push:
             Kind.INVOICE: self._invoice,
             Kind.CREDIT_NOTE: self._credit_note,
         }
-        with self._ledger.claim(_claim_name(wanted)) as is_mine:
-            if not is_mine:
-                raise Hold("being_written", "another run holds it")
+        with self.claimed(wanted.ref, wanted.content):
             for _ in range(_BEGINNINGS):
                 try:
                     return make[wanted.ref.kind](wanted)
                 except Outdated:
                     continue
             raise Hold("answer_lost", "the document changes faster than it can be written")
+
+    @contextmanager
+    def claimed(self, ref: DocumentRef, content: Any) -> Iterator[None]:
+        """Hold a document and the purchase it stands on, and look before each call.
+
+        Both are held: an invoice that is matched to an order between two plans would else be
+        written by one run on the order, by another on a purchase of its own.
+
+        Raises:
+            Hold: being_written, another run has it.
+        """
+        names = (_purchase_name(ref, content), f"document|{ref.source_key}")
+        with self._ledger.claim(*names) as is_mine:
+            if not is_mine:
+                raise Hold("being_written", "another run holds it")
+            with self._cin7.guarded(self._ledger.assert_claimed):
+                yield
 
     # --- suppliers -----------------------------------------------------------------
 
@@ -332,7 +349,14 @@ class Push:
         different = sent_differences(body, stored)
         if different:
             raise Hold("changed_after_posting", f"Cin7 holds {'; '.join(different[:5])}")
-        self._ledger.adopt(wanted.ref, **_done(wanted.content), **more)
+        self._ledger.adopt(
+            wanted.ref,
+            action=Action.CONFIRMED,
+            because="Cin7 holds what is wanted",
+            answer_digest=digest_of(stored),
+            **_done(wanted.content),
+            **more,
+        )
 
     def _put_header(
         self,
@@ -384,7 +408,7 @@ class Push:
         write = self._ledger.open_write(ref.kind, ref.source_key)
         if write is None:
             return None
-        self._protocol.rest(write)
+        self._protocol.rest(ref, write)
         header = HeaderContent.model_validate((document.content or {})["header"])
         supplier_id = self._supplier_id(header.supplier)
         found = self._marked_purchase(header.marker, supplier_id, write)
@@ -392,7 +416,15 @@ class Push:
             self._ledger.close(write.id, "not_applied", ref, reason="not found in Cin7")
             return None
         ids = {"cin7_id": found["ID"], "cin7_number": found.get("OrderNumber")}
-        self._ledger.close(write.id, "done", ref, state="header_made", **ids)
+        self._ledger.close(
+            write.id,
+            "done",
+            ref,
+            action=Action.FOUND,
+            answer_digest=digest_of(found),
+            state="header_made",
+            **ids,
+        )
         return str(found["ID"])
 
     # --- receipts ------------------------------------------------------------------
@@ -671,7 +703,14 @@ class Push:
         if current.get("Status") != "AUTHORISED":
             raise Hold("order_is_draft", f"purchase order {purchase_order} is a draft")
         ref = DocumentRef(Kind.PURCHASE_ORDER, purchase_order)
-        self._ledger.adopt(ref, state="done", answered={"status": "AUTHORISED"})
+        self._ledger.adopt(
+            ref,
+            action=Action.CONFIRMED,
+            because="a person authorised it in Cin7",
+            answer_digest=digest_of(current),
+            state="done",
+            answered={"status": "AUTHORISED"},
+        )
 
     def _invoice_authorised_now(self, invoice: Document) -> bool:
         """Tell whether a person authorised an invoice that we left as a draft."""
@@ -690,9 +729,8 @@ class _Void:
         return {"ID": self.purchase_id, "Void": True}
 
 
-def _claim_name(wanted: Wanted) -> str:
+def _purchase_name(ref: DocumentRef, content: Any) -> str:
     """Return what is locked: a purchase is one thing, with its receipts and invoices."""
-    content, ref = wanted.content, wanted.ref
     if ref.kind is Kind.CREDIT_NOTE:
         return f"invoice|{content.credited_invoice}"
     order = getattr(content, "purchase_order", None)

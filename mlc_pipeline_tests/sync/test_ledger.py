@@ -33,8 +33,8 @@ def written(engine: sa.Engine, write_id: int) -> Any:
 
 def age(engine: sa.Engine, seconds: int) -> None:
     with engine.begin() as connection:
-        past = writes.c.intended_at - timedelta(seconds=seconds)
-        connection.execute(writes.update().values(intended_at=past))
+        past = writes.c.state_since - timedelta(seconds=seconds)
+        connection.execute(writes.update().values(state_since=past))
 
 
 def finished(ledger: Ledger, ref: DocumentRef, **document: Any) -> None:

@@ -84,8 +84,8 @@ def trail(engine: sa.Engine) -> list[tuple[str, str]]:
 
 def rest(engine: sa.Engine, seconds: float) -> None:
     with engine.begin() as connection:
-        past = writes.c.intended_at - timedelta(seconds=seconds)
-        connection.execute(writes.update().values(intended_at=past))
+        past = writes.c.state_since - timedelta(seconds=seconds)
+        connection.execute(writes.update().values(state_since=past))
 
 
 def lose(ledger: Ledger, script: Script, step: Step) -> None:
