@@ -347,9 +347,7 @@ sa.Index(
     writes.c.kind,
     writes.c.source_key,
     unique=True,
-    postgresql_where=sa.text(
-        "state IN ('intended', 'uncertain', 'differs', 'quarantined')"
-    ),
+    postgresql_where=sa.text("state IN ('intended', 'uncertain', 'differs', 'quarantined')"),
 )
 sa.Index(
     "ix_documents_target",

@@ -94,7 +94,9 @@ def record_digest(table: sa.FromClause = documents) -> sa.ColumnElement[str]:
         for name in _RECORD
     ]
     text = sa.cast(sa.func.jsonb_build_array(*values, type_=JSONB), sa.Text)
-    return sa.func.encode(sa.func.sha256(sa.func.convert_to(text, "UTF8")), "hex", type_=sa.Text)
+    return sa.func.encode(
+        sa.func.sha256(sa.func.convert_to(text, "UTF8")), "hex", type_=sa.Text
+    )
 
 
 def hash_of(event: Mapping[str, Any]) -> str:
@@ -106,9 +108,7 @@ def hash_of(event: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def append(
-    connection: sa.Connection, name: str, run_id: str, events: Sequence[Event]
-) -> None:
+def append(connection: sa.Connection, name: str, run_id: str, events: Sequence[Event]) -> None:
     """Append events to a connection's chain, in the transaction under way.
 
     It must be the last statement of the transaction: the head stays locked until its end.

@@ -96,7 +96,7 @@ class Ledger:
         self._engine = engine
         self._connection = connection
         self._run_id = run_id
-        self._claim: tuple[sa.Connection, int] | None = None
+        self._claim: tuple[sa.Connection, int | None] | None = None
         self.writes_made = 0
 
     @property
@@ -256,7 +256,12 @@ class Ledger:
             )
             write_id = int(written.scalar_one())
             self._tell(
-                connection, ref, Action.INTENDED, digests, step=step, request_digest=request_hash
+                connection,
+                ref,
+                Action.INTENDED,
+                digests,
+                step=step,
+                request_digest=request_hash,
             )
         self.writes_made += 1
         return write_id
@@ -320,11 +325,8 @@ class Ledger:
         """
         target = document.get("task_id") or document.get("cin7_id")
         earlier = writes.alias("earlier")
-        was = (
-            sa.select(sa.tuple_(earlier.c.state, earlier.c.reason) == sa.tuple_(outcome, reason))
-            .where(earlier.c.id == write_id)
-            .scalar_subquery()
-        )
+        was_same = sa.and_(earlier.c.state == outcome, earlier.c.reason == reason)
+        was = sa.select(was_same).where(earlier.c.id == write_id).scalar_subquery()
         is_same = sa.and_(writes.c.state == outcome, writes.c.reason == reason)
         with self._engine.begin() as connection:
             write = connection.execute(

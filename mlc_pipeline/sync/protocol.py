@@ -20,8 +20,8 @@ from sqlalchemy.exc import IntegrityError
 from mlc_pipeline.cin7.decimals import dumps
 from mlc_pipeline.cin7.differences import differences
 from mlc_pipeline.cin7.errors import NotAuthorised, Refused, Unavailable, UncertainOutcome
-from mlc_pipeline.sync.bodies import Body, digest
 from mlc_pipeline.sync.audit import Action
+from mlc_pipeline.sync.bodies import Body, digest
 from mlc_pipeline.sync.ledger import ClaimLost, DocumentRef, Ledger, OpenWrite
 from mlc_pipeline.sync.plan import Hold
 from mlc_pipeline.sync.target import Answer

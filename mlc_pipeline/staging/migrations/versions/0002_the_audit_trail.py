@@ -74,18 +74,12 @@ def upgrade() -> None:
         sa.Column("source_key", sa.Text(), nullable=False),
         sa.Column("target_id", sa.Text(), nullable=True),
         sa.Column("action", sa.Text(), nullable=False),
-        sa.Column(
-            "step", sa.Text(), nullable=True, comment="the call, for events about one"
-        ),
+        sa.Column("step", sa.Text(), nullable=True, comment="the call, for events about one"),
         sa.Column("reason", sa.Text(), nullable=True),
         sa.Column("request_digest", sa.Text(), nullable=True),
         sa.Column("answer_digest", sa.Text(), nullable=True),
-        sa.Column(
-            "before_digest", sa.Text(), nullable=True, comment="of the ledger's record"
-        ),
-        sa.Column(
-            "after_digest", sa.Text(), nullable=True, comment="of the ledger's record"
-        ),
+        sa.Column("before_digest", sa.Text(), nullable=True, comment="of the ledger's record"),
+        sa.Column("after_digest", sa.Text(), nullable=True, comment="of the ledger's record"),
         sa.Column("previous_hash", sa.Text(), nullable=False),
         sa.Column("hash", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("connection", "seq"),
@@ -148,9 +142,7 @@ def _create_holds() -> None:
         sa.Column("connection", sa.Text(), nullable=False),
         sa.Column("kind", sa.Text(), nullable=False),
         sa.Column("source_key", sa.Text(), nullable=False),
-        sa.Column(
-            "partition", sa.Date(), nullable=False, comment="the day that counts it"
-        ),
+        sa.Column("partition", sa.Date(), nullable=False, comment="the day that counts it"),
         sa.Column("outcome", sa.Text(), nullable=False, comment="held, waiting or failed"),
         sa.Column("reason_code", sa.Text(), nullable=True),
         sa.Column("reason", sa.Text(), nullable=True),
@@ -176,9 +168,7 @@ def _create_comparison() -> None:
         ),
         sa.Column("number", sa.Text(), nullable=True),
         sa.Column("status", sa.Text(), nullable=True),
-        sa.Column(
-            "marker", sa.Text(), nullable=True, comment="null: it carries none of ours"
-        ),
+        sa.Column("marker", sa.Text(), nullable=True, comment="null: it carries none of ours"),
         sa.Column("seen_at", _TIME, server_default=sa.text("now()"), nullable=False),
         sa.PrimaryKeyConstraint("connection", "purchase_id"),
         schema="ledger",
