@@ -25,14 +25,13 @@ from mlc_pipeline.assets.extract import DATED
 from mlc_pipeline.assets.reference import priority_of
 from mlc_pipeline.staging.tables import CIN7, MAPPING
 from mlc_pipeline.sync import planner, pusher
+from mlc_pipeline.sync.certificate import WRITTEN, certificate, differences
 from mlc_pipeline.sync.plan import PlanContext
 from mlc_pipeline.sync.planner import Plan
 from mlc_pipeline.sync.push import Push
 from mlc_pipeline.sync.pusher import Result, Results
 from mlc_pipeline.sync.tie_out import TieOut, tie_out_window
 from mlc_pipeline.sync.vocabulary import READY, REASONS, Outcome, Verdict
-
-_WRITTEN = (Outcome.CREATED, Outcome.UPDATED, Outcome.ADOPTED)
 
 
 def document_assets(site: Site) -> list[dg.AssetsDefinition]:
@@ -185,7 +184,11 @@ def _push(site: Site, name: str, kind: str, deps: list[dg.AssetKey]) -> dg.Asset
             )
             cost.rows = len(results.rows)
             cost.cin7_writes = ledger.writes_made
+        with runtime.engine.connect() as database:
+            written = differences(database, site.name, [context.run.run_id], [kind])
         metadata = _push_metadata(site, results)
+        metadata["replay"] = certificate(written)
+        metadata["differences"] = table({"difference": str(d)} for d in written)
         metadata["cin7_calls"] = cost.cin7_calls
         metadata["cin7_writes"] = cost.cin7_writes
         metadata["waited_seconds"] = round(cost.waited_seconds, 1)
@@ -199,19 +202,14 @@ def _push(site: Site, name: str, kind: str, deps: list[dg.AssetKey]) -> dg.Asset
 
 def _push_metadata(site: Site, results: Results) -> dict[str, Any]:
     counts = Counter(r.pushed.outcome for r in results.rows)
-    writes = sum(counts.get(outcome, 0) for outcome in _WRITTEN)
-    certificate = f"{counts[Outcome.CREATED]} creates, {counts[Outcome.UPDATED]} updates"
     return {
         "documents": len(results.rows),
         **{outcome.value: counts.get(outcome, 0) for outcome in Outcome},
         "money": _by_currency(
             (r.pushed.outcome.value, r.currency, r.amount) for r in results.rows
         ),
-        "replay": certificate if writes else "0 creates, 0 updates: nothing had to be written",
         "held_and_waiting": table(_shown(r) for r in results.rows if _is_stopped(r)),
-        "written": table(
-            _linked(site, r) for r in results.rows if r.pushed.outcome in _WRITTEN
-        ),
+        "written": table(_linked(site, r) for r in results.rows if r.pushed.outcome in WRITTEN),
     }
 
 

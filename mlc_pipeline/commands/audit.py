@@ -76,7 +76,8 @@ def _print_proofs(proofs: list[audit.Proof]) -> None:
             out.print(f"{proof.connection}: there is no trail yet; nothing was written.")
             continue
         for problem in proof.problems[:_PROBLEMS_SHOWN]:
-            err.print(f"{proof.connection}: {problem}", markup=False, highlight=False)
+            text = f"{proof.connection}: {problem}"
+            err.print(text, markup=False, highlight=False, soft_wrap=True)
         more = len(proof.problems) - _PROBLEMS_SHOWN
         if more > 0:
             err.print(f"{proof.connection}: and {more} more", highlight=False)

@@ -37,6 +37,7 @@ else; quarantined: two documents in Cin7 could be it.
 """
 
 _CHUNK = 5000
+_DATED = ("home", "amount", "currency")
 _BEFORE = documents.alias("before")
 
 
@@ -83,6 +84,7 @@ class Document:
     content_hash: str | None = None
     content: Mapping[str, Any] | None = None
     answered: Mapping[str, Any] | None = None
+    run_id: str | None = None
 
 
 class Ledger:
@@ -98,6 +100,11 @@ class Ledger:
         self._run_id = run_id
         self._claim: tuple[sa.Connection, int | None] | None = None
         self.writes_made = 0
+
+    @property
+    def run_id(self) -> str:
+        """The run that writes."""
+        return self._run_id
 
     @property
     def connection(self) -> str:
@@ -405,7 +412,13 @@ class Ledger:
                 .values(**values)
                 .on_conflict_do_update(
                     constraint=documents.primary_key,
-                    set_={**document, "run_id": self._run_id, "updated_at": sa.func.now()},
+                    set_={
+                        # What is only linked may have no date yet; the plan brings it.
+                        **({n: values[n] for n in _DATED} if ref.home else {}),
+                        **document,
+                        "run_id": self._run_id,
+                        "updated_at": sa.func.now(),
+                    },
                 )
                 .returning(self._digest_before(ref), audit.record_digest())
             ).one()
@@ -419,6 +432,30 @@ class Ledger:
                 answer_digest=answer_digest,
                 actor=actor,
             )
+
+    def forget(self, ref: DocumentRef, reason: str, actor: str) -> None:
+        """Take a document for one that is not in Cin7: the next plan makes it anew.
+
+        The record stays, without what Cin7 gave it.
+        """
+        with self._engine.begin() as connection:
+            digests = connection.execute(
+                documents.update()
+                .where(self._row(ref.kind, ref.source_key))
+                .values(
+                    state="started",
+                    cin7_id=None,
+                    task_id=None,
+                    cin7_number=None,
+                    content_hash=None,
+                    answered=None,
+                    reason=reason,
+                    run_id=self._run_id,
+                    updated_at=sa.func.now(),
+                )
+                .returning(self._digest_before(ref), audit.record_digest())
+            ).one()
+            self._tell(connection, ref, Action.FORGOTTEN, digests, reason=reason, actor=actor)
 
     def sent_between(
         self, kinds: Iterable[Kind], first: date, last: date
