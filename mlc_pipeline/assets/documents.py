@@ -23,8 +23,9 @@ from mlc_pipeline.assets.common import (
 )
 from mlc_pipeline.assets.extract import DATED
 from mlc_pipeline.assets.reference import priority_of
+from mlc_pipeline.cin7.sending import DEFAULT_LIMITS
 from mlc_pipeline.staging.tables import CIN7, MAPPING
-from mlc_pipeline.sync import planner, pusher
+from mlc_pipeline.sync import audit, planner, pusher
 from mlc_pipeline.sync.certificate import WRITTEN, certificate, differences
 from mlc_pipeline.sync.plan import PlanContext
 from mlc_pipeline.sync.planner import Plan
@@ -192,6 +193,12 @@ def _push(site: Site, name: str, kind: str, deps: list[dg.AssetKey]) -> dg.Asset
         metadata["cin7_calls"] = cost.cin7_calls
         metadata["cin7_writes"] = cost.cin7_writes
         metadata["waited_seconds"] = round(cost.waited_seconds, 1)
+        metadata["cin7_retried"] = cost.cin7_retried
+        metadata["cin7_throttled"] = cost.cin7_throttled
+        metadata["retry_limits"] = str(DEFAULT_LIMITS)
+        with runtime.engine.connect() as database:
+            # Noted outside the trail: whoever writes the whole chain anew is found by it.
+            metadata["audit_head"] = audit.head(database, site.name)
         outcomes = Counter(r.pushed.outcome for r in results.rows)
         context.log.info("%s: %s", step, _sentence(outcomes))
         _fail_bad_days(context, site.key("push", name), results, metadata)
@@ -260,7 +267,11 @@ def _fail_bad_days(
         if date.fromisoformat(day) not in bad:
             context.log_event(dg.AssetMaterialization(key, partition=day))
     failed = [r for r in results.rows if r.is_undone]
-    named = "; ".join(f"{r.source_key}: {r.pushed.reason}" for r in failed[:5])
+    if all(r.pushed.reason_code == "cin7_unavailable" for r in failed):
+        # One message for a system that is down, not one a document.
+        named = f"Cin7 is down, the next run sends them. {failed[0].pushed.reason}"
+    else:
+        named = "; ".join(f"{r.source_key}: {r.pushed.reason}" for r in failed[:5])
     raise dg.Failure(
         f"not done: {len(failed)} documents of {len(bad)} days; run these days again: {named}",
         metadata=metadata,

@@ -22,6 +22,7 @@ import tenacity
 from pydantic import SecretStr
 
 from mlc_pipeline.cin7 import answers
+from mlc_pipeline.cin7.breaker import Breaker
 from mlc_pipeline.cin7.budget import KeyRing, Pacer
 from mlc_pipeline.cin7.decimals import dumps
 from mlc_pipeline.cin7.errors import (
@@ -29,6 +30,7 @@ from mlc_pipeline.cin7.errors import (
     Cin7Error,
     Throttled,
     Unavailable,
+    UncertainOutcome,
     no_answer,
     unusable,
 )
@@ -62,6 +64,13 @@ class RetryLimits:
     seconds: float = 300
     first_wait_seconds: float = 1
     longest_wait_seconds: float = 30
+
+    def __str__(self) -> str:
+        return (
+            f"at most {self.attempts} attempts and {self.seconds:.0f} s a call, random waits "
+            f"of up to {self.longest_wait_seconds:.0f} s; a write only if it certainly did "
+            "not arrive"
+        )
 
 
 DEFAULT_LIMITS: Final = RetryLimits()
@@ -164,6 +173,7 @@ class Sender:
         self._limits = limits
         self._sleep = sleep
         self._counter = CallCounter()
+        self._breaker = Breaker()
         self._lock = threading.Lock()
         self.applications = tuple(keys)
 
@@ -208,6 +218,7 @@ class Sender:
             parameters=_parameters(query or {}),
             content=dumps(wire) if body else None,
         )
+        self._breaker.check(Call(self.applications[0], method, path, request.record))
         # Taken before the limits begin to count: a backfill may wait long for live calls.
         first_turn = self._take_turn()
         attempts = itertools.count(1)
@@ -221,7 +232,16 @@ class Sender:
                 error.attempts = number
                 raise
 
-        return self._retrying()(attempt)
+        try:
+            taken = self._retrying()(attempt)
+        except (Unavailable, UncertainOutcome) as error:
+            self._breaker.failed(error)
+            raise
+        except Cin7Error:
+            self._breaker.answered()  # it said no, or something else than was expected
+            raise
+        self._breaker.answered()
+        return taken
 
     def _attempt(self, application: str, request: _Request, pick: Callable[[Any], T]) -> T:
         call = Call(application, request.method, request.path, request.record)

@@ -13,6 +13,7 @@ What must not come in: HTTP, Dagster, what a document means.
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,6 +29,8 @@ from mlc_pipeline.sync import audit
 from mlc_pipeline.sync.audit import Action, Event
 from mlc_pipeline.sync.plan import Known
 from mlc_pipeline.sync.vocabulary import Kind
+
+logger = logging.getLogger(__name__)
 
 OPEN = ("intended", "uncertain", "differs", "quarantined")
 """States of a write of which it is not settled what came of it.
@@ -505,8 +508,16 @@ class Ledger:
                 yield is_mine
             finally:
                 self._claim = None
-                for key in got:
-                    session.execute(sa.select(sa.func.pg_advisory_unlock(key)))
+                self._let_go(session, got)
+
+    def _let_go(self, session: sa.Connection, keys: list[int]) -> None:
+        try:
+            for key in keys:
+                session.execute(sa.select(sa.func.pg_advisory_unlock(key)))
+        except (sa.exc.DBAPIError, sa.exc.PendingRollbackError) as error:
+            # What was done under the claim is committed; the locks went with the session.
+            logger.warning("%s: a session that held a claim ended: %s", self._connection, error)
+            session.invalidate()
 
     def _lock_key(self, name: str) -> int:
         text = f"{self._connection}|{name}".encode()
@@ -526,7 +537,7 @@ class Ledger:
         session, number = self._claim
         try:
             is_held = session.scalar(_SESSION) == number
-        except sa.exc.DBAPIError as error:
+        except (sa.exc.DBAPIError, sa.exc.PendingRollbackError) as error:
             raise ClaimLost("the database session that held the document ended") from error
         if not is_held:
             raise ClaimLost("the database session that held the document ended")

@@ -141,6 +141,7 @@ class _Run:
     unsettled: list[tuple[Any, float]] = field(default_factory=list)
     unavailable_in_a_row: int = 0
     is_whole: bool = False
+    down: str | None = None
 
     def first_pass(self, rows: Iterable[Any]) -> None:
         for row in rows:
@@ -164,7 +165,8 @@ class _Run:
 
     def _try(self, row: Any, *, first: bool) -> None:
         if self.unavailable_in_a_row >= _GIVE_UP_AFTER:
-            self._note(row, _held("cin7_unavailable", "Cin7 is not available; not tried"))
+            detail = f"not tried, as Cin7 is down: {self.down}"
+            self._note(row, _held("cin7_unavailable", detail))
             return
         try:
             pushed = self.push.push(_wanted(row))
@@ -185,6 +187,9 @@ class _Run:
             pushed = _failed(row, error)
         is_down = pushed.reason_code == "cin7_unavailable"
         self.unavailable_in_a_row = self.unavailable_in_a_row + 1 if is_down else 0
+        if self.unavailable_in_a_row == _GIVE_UP_AFTER:
+            self.down = pushed.reason
+            logger.error("Cin7 is down; no further document is tried: %s", self.down)
         self._note(row, pushed)
 
     def _note(self, row: Any, pushed: Pushed) -> None:
