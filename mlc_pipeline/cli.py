@@ -25,7 +25,11 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from mlc_pipeline.commands.audit import audit_app
+from mlc_pipeline.commands.replay import accept, replay
 from mlc_pipeline.commands.shared import ConnectionName, err, open_connection, out
+from mlc_pipeline.commands.verify import verify
+from mlc_pipeline.commands.where import where
 from mlc_pipeline.connection.errors import ConnectionsFolderError
 from mlc_pipeline.connection.files import connections_directory, load_connections
 from mlc_pipeline.connection.model import Connection
@@ -42,6 +46,25 @@ app = typer.Typer(
 )
 secret_app = typer.Typer(help="Credentials, sealed in the database.", no_args_is_help=True)
 app.add_typer(secret_app, name="secret")
+app.add_typer(audit_app, name="audit")
+app.command(
+    epilog="Examples: `mlc where INV-12513` · `mlc where 020001` · "
+    "`mlc where '100100 INV-12513'` · `mlc where PO-00042 --connection acme`"
+)(where)
+app.command(
+    epilog="Examples: `mlc replay acme` · "
+    "`mlc replay acme --from 2026-10-01 --to 2026-10-31` · "
+    "`mlc replay acme --document INV-12513` · `mlc replay acme --held unmapped_account` · "
+    "`mlc replay acme --failed-since 2026-10-15`"
+)(replay)
+app.command(
+    epilog="Examples: `mlc accept acme INV-12513 --note 'corrected in Cin7'` · "
+    "`mlc accept acme INV-12513 --note 'agreed with the auditor' --differs`"
+)(accept)
+app.command(
+    epilog="Examples: `mlc verify acme` · `mlc verify acme --partition 2026-10-15` · "
+    "`mlc verify acme --repair adopt` · `mlc verify acme --repair recreate --document 020001`"
+)(verify)
 
 
 def main() -> None:

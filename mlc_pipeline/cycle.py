@@ -20,7 +20,7 @@ import sqlalchemy as sa
 from mlc_pipeline import database
 from mlc_pipeline.assets.runtime import Progress, runtime_resource
 from mlc_pipeline.automation.processes import PROCESS_TAG, end_dead_runs, this_process
-from mlc_pipeline.automation.schedules import range_tags
+from mlc_pipeline.automation.schedules import RANGE_END, RANGE_START, range_tags
 from mlc_pipeline.connection.model import Connection
 from mlc_pipeline.definitions import build_definitions, job_name
 from mlc_pipeline.instance import dagster_home
@@ -156,6 +156,27 @@ def run_cycle(
         _read_costs(reading, summary)
         _read_tie_out(reading, summary)
     return summary
+
+
+def failed_days(
+    connection: str, since: date, environ: Mapping[str, str] = os.environ
+) -> set[date]:
+    """Return the days of the runs of a connection that failed since a day."""
+    days: set[date] = set()
+    after = datetime(since.year, since.month, since.day, tzinfo=ZoneInfo("UTC"))
+    failed = dg.RunsFilter(
+        tags={"connection": connection},
+        statuses=[dg.DagsterRunStatus.FAILURE],
+        created_after=after,
+    )
+    with dg.DagsterInstance.from_config(str(dagster_home(environ))) as instance:
+        for run in instance.get_runs(failed):
+            day = run.tags.get("dagster/partition")
+            first, last = run.tags.get(RANGE_START, day), run.tags.get(RANGE_END, day)
+            if first and last:
+                start, end = date.fromisoformat(first), date.fromisoformat(last)
+                days |= {start + timedelta(days=n) for n in range((end - start).days + 1)}
+    return days
 
 
 def _problems(result: dg.ExecuteInProcessResult) -> Iterable[str]:

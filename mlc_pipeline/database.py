@@ -21,9 +21,20 @@ import psutil
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
+from sqlalchemy.engine.interfaces import DBAPIConnection
 
 _MIGRATIONS = Path(__file__).parent / "staging" / "migrations"
 _MIGRATION_LOCK = 0x6D6C6370  # any constant: serialises two processes that migrate at once
+
+
+_BOUNDS = {
+    # Longer than any of our transactions that others may have to wait for.
+    "lock_timeout": "5min",
+    # A peer that vanished is noticed in a minute and a half, not in two hours.
+    "tcp_keepalives_idle": "30",
+    "tcp_keepalives_interval": "10",
+    "tcp_keepalives_count": "6",
+}
 
 
 def home_directory(environ: Mapping[str, str] = os.environ) -> Path:
@@ -83,8 +94,22 @@ def _forget_dead_users(note: Path) -> None:
 
 
 def connect(url: str) -> sa.Engine:
-    """Return an engine on our tables; connections are checked before use."""
-    return sa.create_engine(url, pool_pre_ping=True, pool_size=4, max_overflow=8)
+    """Return an engine on our tables; connections are checked before use.
+
+    No statement waits for a lock for ever, and the server lets go of what a machine held
+    that is gone without a word.
+    """
+    engine = sa.create_engine(url, pool_pre_ping=True, pool_size=4, max_overflow=8)
+
+    @sa.event.listens_for(engine, "connect")
+    def bound(connection: DBAPIConnection, _record: object) -> None:
+        cursor = connection.cursor()
+        for name, value in _BOUNDS.items():
+            cursor.execute(f"SET {name} TO '{value}'")
+        cursor.close()
+        connection.commit()
+
+    return engine
 
 
 @lru_cache(maxsize=4)

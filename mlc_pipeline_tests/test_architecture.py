@@ -147,7 +147,13 @@ def test_the_heart_takes_bodies_and_errors_of_cin7_and_never_its_client() -> Non
         for name in imports_of(modules()[path])
         if name.startswith(f"{PRODUCT}.cin7.")
     }
-    assert taken <= {"requests", "errors", "differences", "decimals"}
+    assert taken <= {
+        "requests",
+        "errors",
+        "differences",
+        "decimals",
+        "purchase_list",
+    }
 
 
 def test_the_sandbox_is_imported_by_nobody() -> None:

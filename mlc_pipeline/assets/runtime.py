@@ -49,6 +49,8 @@ class StepCost:
     cin7_calls: int = 0
     cin7_writes: int = 0
     waited_seconds: float = 0.0
+    cin7_retried: int = 0
+    cin7_throttled: int = 0
 
 
 @dataclass
@@ -219,6 +221,8 @@ class Runtime:
             cost.syspro_calls += self._reads(connection) - before_reads
             cost.cin7_calls += after[0] - before[0]
             cost.waited_seconds += after[1] - before[1]
+            cost.cin7_retried += after[2] - before[2]
+            cost.cin7_throttled += after[3] - before[3]
             row = {
                 "run_id": run_id,
                 "connection": connection.name,
@@ -233,12 +237,13 @@ class Runtime:
             with self.engine.begin() as database_connection:
                 upsert(database_connection, cycle_steps, [row])
 
-    def _counted(self, connection: Connection) -> tuple[int, float]:
+    def _counted(self, connection: Connection) -> tuple[int, float, int, int]:
+        """Return calls, seconds waited, calls made again, and throttlings so far."""
         client = self._cin7.get(connection.name)
         if client is None:
-            return 0, 0.0
+            return 0, 0.0, 0, 0
         counter = client.counter
-        return counter.calls, counter.waited_seconds
+        return counter.calls, counter.waited_seconds, counter.retried, counter.throttled
 
     def _reads(self, connection: Connection) -> int:
         opened = self._syspro.get(connection.name)

@@ -9,6 +9,7 @@ import datetime as dt
 import itertools
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final, Self
@@ -36,6 +37,7 @@ from mlc_pipeline.cin7.sending import (
     Misshapen,
     RetryLimits,
     Sender,
+    guarded,
 )
 
 Row = dict[str, Any]
@@ -113,6 +115,13 @@ class Cin7Client:
     def counter(self) -> CallCounter:
         """What the calls cost so far; a copy."""
         return self._sender.counter
+
+    def guarded(self, check: Callable[[], None]) -> AbstractContextManager[None]:
+        """Call `check` right before each request that writes, as long as the context lasts.
+
+        What it raises ends the call: that request was not sent.
+        """
+        return guarded(check)
 
     # References
 

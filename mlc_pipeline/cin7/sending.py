@@ -11,7 +11,9 @@ from __future__ import annotations
 import itertools
 import logging
 import threading
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
@@ -20,6 +22,7 @@ import tenacity
 from pydantic import SecretStr
 
 from mlc_pipeline.cin7 import answers
+from mlc_pipeline.cin7.breaker import Breaker
 from mlc_pipeline.cin7.budget import KeyRing, Pacer
 from mlc_pipeline.cin7.decimals import dumps
 from mlc_pipeline.cin7.errors import (
@@ -27,6 +30,7 @@ from mlc_pipeline.cin7.errors import (
     Cin7Error,
     Throttled,
     Unavailable,
+    UncertainOutcome,
     no_answer,
     unusable,
 )
@@ -61,6 +65,13 @@ class RetryLimits:
     first_wait_seconds: float = 1
     longest_wait_seconds: float = 30
 
+    def __str__(self) -> str:
+        return (
+            f"at most {self.attempts} attempts and {self.seconds:.0f} s a call, random waits "
+            f"of up to {self.longest_wait_seconds:.0f} s; a write only if it certainly did "
+            "not arrive"
+        )
+
 
 DEFAULT_LIMITS: Final = RetryLimits()
 
@@ -82,6 +93,19 @@ class CallCounter:
     retried: int = 0
     throttled: int = 0
     waited_seconds: float = 0.0
+
+
+_guard: ContextVar[Callable[[], None] | None] = ContextVar("guard", default=None)
+
+
+@contextmanager
+def guarded(check: Callable[[], None]) -> Iterator[None]:
+    """Call `check` right before each request that writes, in this thread."""
+    token = _guard.set(check)
+    try:
+        yield
+    finally:
+        _guard.reset(token)
 
 
 class Misshapen(Exception):  # noqa: N818 - never leaves the room: it becomes a Cin7Error
@@ -149,6 +173,7 @@ class Sender:
         self._limits = limits
         self._sleep = sleep
         self._counter = CallCounter()
+        self._breaker = Breaker()
         self._lock = threading.Lock()
         self.applications = tuple(keys)
 
@@ -193,6 +218,7 @@ class Sender:
             parameters=_parameters(query or {}),
             content=dumps(wire) if body else None,
         )
+        self._breaker.check(Call(self.applications[0], method, path, request.record))
         # Taken before the limits begin to count: a backfill may wait long for live calls.
         first_turn = self._take_turn()
         attempts = itertools.count(1)
@@ -206,7 +232,16 @@ class Sender:
                 error.attempts = number
                 raise
 
-        return self._retrying()(attempt)
+        try:
+            taken = self._retrying()(attempt)
+        except (Unavailable, UncertainOutcome) as error:
+            self._breaker.failed(error)
+            raise
+        except Cin7Error:
+            self._breaker.answered()  # it said no, or something else than was expected
+            raise
+        self._breaker.answered()
+        return taken
 
     def _attempt(self, application: str, request: _Request, pick: Callable[[Any], T]) -> T:
         call = Call(application, request.method, request.path, request.record)
@@ -222,6 +257,9 @@ class Sender:
 
     def _exchange(self, call: Call, request: _Request) -> answers.Answer:
         """Return what came back, or raise by whether the request can have been applied."""
+        check = _guard.get()
+        if check is not None and not call.is_read:
+            check()
         self._count(calls=1, writes=not call.is_read)
         try:
             response = self._http.request(

@@ -141,8 +141,13 @@ def replace_days(
     first: date,
     last: date,
     rows: Iterable[Mapping[str, Any]],
+    *,
+    also: Callable[[sa.Connection], None] = lambda _connection: None,
 ) -> None:
-    """Replace a connection's rows of some partitions of a plan, push or tie-out table."""
+    """Replace a connection's rows of some partitions of a plan, push or tie-out table.
+
+    `also` is done in the same transaction, as its end.
+    """
     stamped = [{**row, "connection": stamp.connection, "run_id": stamp.run_id} for row in rows]
     with engine.begin() as connection:
         _one_at_a_time(connection, table, stamp)
@@ -154,6 +159,7 @@ def replace_days(
         )
         for start in range(0, len(stamped), _BATCH):
             connection.execute(table.insert(), stamped[start : start + _BATCH])
+        also(connection)
 
 
 def note_rejected(

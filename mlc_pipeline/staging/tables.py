@@ -330,8 +330,15 @@ writes = sa.Table(
     sa.Column("run_id", sa.Text, nullable=False),
     sa.Column("intended_at", _TIME, nullable=False, server_default=sa.func.clock_timestamp()),
     sa.Column("finished_at", _TIME, nullable=True),
+    sa.Column(
+        "state_since",
+        _TIME,
+        nullable=False,
+        server_default=sa.func.clock_timestamp(),
+        comment="when it came to its state",
+    ),
     schema="ledger",
-    comment="One row per intended call that writes outside: the audit trail.",
+    comment="One row per intended call that writes outside, with what is known of it.",
 )
 sa.Index("ix_writes_document", writes.c.connection, writes.c.kind, writes.c.source_key)
 sa.Index(
@@ -340,8 +347,25 @@ sa.Index(
     writes.c.kind,
     writes.c.source_key,
     unique=True,
-    postgresql_where=sa.text("state IN ('intended', 'uncertain')"),
+    postgresql_where=sa.text("state IN ('intended', 'uncertain', 'differs', 'quarantined')"),
 )
+sa.Index(
+    "ix_documents_target",
+    documents.c.task_id,
+    postgresql_where=sa.text("task_id IS NOT NULL"),
+)
+sa.Index("ix_documents_number", documents.c.cin7_number)
+sa.Index("ix_documents_source_key", documents.c.source_key)
+sa.Index("ix_documents_cin7", documents.c.cin7_id)
+sa.Index("ix_writes_source_key", writes.c.source_key)
+sa.Index("ix_postings_journal", SYSPRO["postings"].c.journal)
+sa.Index("ix_postings_invoice_number", SYSPRO["postings"].c.invoice)
+sa.Index("ix_invoices_number", SYSPRO["invoices"].c.invoice)
+sa.Index("ix_invoices_journal", SYSPRO["invoices"].c.journal)
+sa.Index("ix_receipts_grn", SYSPRO["receipts"].c.grn)
+for _tables in (PLAN, PUSH):
+    for _table in _tables.values():
+        sa.Index(f"ix_{_table.schema}_{_table.name}_source_key", _table.c.source_key)
 
 secrets = sa.Table(
     "secrets",

@@ -4,7 +4,8 @@ The source of at-most-once. Before a call its intent is committed; after the ans
 outcome and the ids are committed before anything else happens. A write whose answer never
 came stays open, and an open write is looked for in Cin7 before anything is sent again. The
 database allows one open write a document, and a document is claimed under an advisory lock
-that dies with its holder's connection.
+that dies with its holder's connection. Each change is told to the audit trail in the
+transaction that makes it.
 
 What must not come in: HTTP, Dagster, what a document means.
 """
@@ -12,6 +13,7 @@ What must not come in: HTTP, Dagster, what a document means.
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,11 +25,27 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
 from mlc_pipeline.staging.tables import documents, writes
+from mlc_pipeline.sync import audit
+from mlc_pipeline.sync.audit import Action, Event
 from mlc_pipeline.sync.plan import Known
 from mlc_pipeline.sync.vocabulary import Kind
 
-OPEN = ("intended", "uncertain")
+logger = logging.getLogger(__name__)
+
+OPEN = ("intended", "uncertain", "differs", "quarantined")
+"""States of a write of which it is not settled what came of it.
+
+intended: sent or about to be; uncertain: the answer was lost; differs: Cin7 stored something
+else; quarantined: two documents in Cin7 could be it.
+"""
+
 _CHUNK = 5000
+_DATED = ("home", "amount", "currency")
+_BEFORE = documents.alias("before")
+
+
+class ClaimLost(Exception):  # noqa: N818 - tells what happened to the claim
+    """The session that held the claim is gone; another worker may have the document now."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +70,7 @@ class OpenWrite:
     intended_at: datetime
     age_seconds: float
     reason: str | None = None
+    state: str = "uncertain"
 
 
 @dataclass(frozen=True)
@@ -68,6 +87,7 @@ class Document:
     content_hash: str | None = None
     content: Mapping[str, Any] | None = None
     answered: Mapping[str, Any] | None = None
+    run_id: str | None = None
 
 
 class Ledger:
@@ -81,7 +101,18 @@ class Ledger:
         self._engine = engine
         self._connection = connection
         self._run_id = run_id
+        self._claim: tuple[sa.Connection, int | None] | None = None
         self.writes_made = 0
+
+    @property
+    def run_id(self) -> str:
+        """The run that writes."""
+        return self._run_id
+
+    @property
+    def connection(self) -> str:
+        """Name of the connection whose ledger it is."""
+        return self._connection
 
     def _row(self, kind: str, source_key: str) -> sa.ColumnElement[bool]:
         return sa.and_(
@@ -153,8 +184,12 @@ class Ledger:
             return [(row.kind, row.task_id) for row in connection.execute(query)]
 
     def open_write(self, kind: Kind, source_key: str) -> OpenWrite | None:
-        """Return the write of a document whose outcome is not known, if there is one."""
-        age = sa.func.extract("epoch", sa.func.clock_timestamp() - writes.c.intended_at)
+        """Return the write of a document whose outcome is not known, if there is one.
+
+        Its age counts from when it came to its state: the wait for the call budget lies
+        between intent and call.
+        """
+        age = sa.func.extract("epoch", sa.func.clock_timestamp() - writes.c.state_since)
         query = sa.select(
             writes.c.id,
             writes.c.step,
@@ -162,6 +197,7 @@ class Ledger:
             writes.c.intended_at,
             sa.cast(age, sa.Float).label("age_seconds"),
             writes.c.reason,
+            writes.c.state,
         ).where(
             writes.c.connection == self._connection,
             writes.c.kind == kind,
@@ -188,7 +224,7 @@ class Ledger:
             sqlalchemy.exc.IntegrityError: the document has an open write already.
         """
         with self._engine.begin() as connection:
-            connection.execute(
+            digests = connection.execute(
                 insert(documents)
                 .values(
                     connection=self._connection,
@@ -212,7 +248,8 @@ class Ledger:
                         **({"content": intended} if intended else {}),
                     },
                 )
-            )
+                .returning(self._digest_before(ref), audit.record_digest())
+            ).one()
             written = connection.execute(
                 writes.insert()
                 .values(
@@ -228,8 +265,49 @@ class Ledger:
                 .returning(writes.c.id)
             )
             write_id = int(written.scalar_one())
+            self._tell(
+                connection,
+                ref,
+                Action.INTENDED,
+                digests,
+                step=step,
+                request_digest=request_hash,
+            )
         self.writes_made += 1
         return write_id
+
+    def _digest_before(self, ref: DocumentRef) -> sa.ScalarSelect[str]:
+        """Return the digest of a record as it was before the statement that returns it."""
+        return (
+            sa.select(audit.record_digest(_BEFORE))
+            .where(
+                _BEFORE.c.connection == self._connection,
+                _BEFORE.c.kind == ref.kind,
+                _BEFORE.c.source_key == ref.source_key,
+            )
+            .scalar_subquery()
+        )
+
+    def _tell(
+        self,
+        connection: sa.Connection,
+        ref: DocumentRef,
+        action: str,
+        digests: Iterable[str | None],
+        **event: Any,
+    ) -> None:
+        """Append an event to the trail; the last statement of its transaction."""
+        before, after = digests
+        told = Event(
+            ref.kind,
+            ref.source_key,
+            action,
+            partition=ref.partition,
+            before_digest=before,
+            after_digest=after,
+            **event,
+        )
+        audit.append(connection, self._connection, self._run_id, [told])
 
     def close(
         self,
@@ -238,34 +316,44 @@ class Ledger:
         ref: DocumentRef,
         *,
         reason: str | None = None,
-        lost_now: bool = False,
+        action: str | None = None,
+        answer_digest: str | None = None,
+        actor: str | None = None,
         **document: Any,
     ) -> None:
         """Commit what became of a call and, with it, what changed in the document.
 
         Args:
             write_id: from `intend`.
-            outcome: done, refused, not_sent, not_applied, superseded or uncertain.
+            outcome: done, refused, not_sent, not_applied, superseded, or one of `OPEN`.
             ref: the document.
             reason: why, when it is not done.
-            lost_now: the answer was lost at this moment: its rest begins now.
+            action: what the trail tells; the outcome when not given.
+            answer_digest: of Cin7's answer, when there was one.
+            actor: the person who decided it; None for a run.
             document: columns of the document to set (state, cin7_id, task_id, …).
         """
+        target = document.get("task_id") or document.get("cin7_id")
+        earlier = writes.alias("earlier")
+        was_same = sa.and_(earlier.c.state == outcome, earlier.c.reason == reason)
+        was = sa.select(was_same).where(earlier.c.id == write_id).scalar_subquery()
+        is_same = sa.and_(writes.c.state == outcome, writes.c.reason == reason)
         with self._engine.begin() as connection:
-            connection.execute(
+            write = connection.execute(
                 writes.update()
                 .where(writes.c.id == write_id)
                 .values(
                     state=outcome,
                     reason=reason,
-                    target_id=document.get("task_id") or document.get("cin7_id"),
-                    # The wait for the call budget lies between intent and call: the rest of
-                    # a lost answer counts from its loss.
-                    **({"intended_at": sa.func.clock_timestamp()} if lost_now else {}),
+                    target_id=target,
+                    state_since=sa.case(
+                        (is_same, writes.c.state_since), else_=sa.func.clock_timestamp()
+                    ),
                     finished_at=None if outcome in OPEN else sa.func.clock_timestamp(),
                 )
-            )
-            connection.execute(
+                .returning(writes.c.step, writes.c.request_hash, was.label("is_same"))
+            ).one()
+            digests = connection.execute(
                 documents.update()
                 .where(self._row(ref.kind, ref.source_key))
                 .values(
@@ -274,10 +362,43 @@ class Ledger:
                     updated_at=sa.func.now(),
                     **document,
                 )
+                .returning(self._digest_before(ref), audit.record_digest())
+            ).one()
+            if write.is_same and digests[0] == digests[1]:
+                return  # it was looked at again, and nothing is new
+            self._tell(
+                connection,
+                ref,
+                action or outcome,
+                digests,
+                step=write.step,
+                target_id=target,
+                reason=reason,
+                request_digest=write.request_hash,
+                answer_digest=answer_digest,
+                actor=actor,
             )
 
-    def adopt(self, ref: DocumentRef, **document: Any) -> None:
-        """Commit a link to something that was already in Cin7, without a call."""
+    def adopt(
+        self,
+        ref: DocumentRef,
+        *,
+        action: str = Action.ADOPTED,
+        because: str | None = None,
+        answer_digest: str | None = None,
+        actor: str | None = None,
+        **document: Any,
+    ) -> None:
+        """Commit a link to something that was already in Cin7, without a call.
+
+        Args:
+            ref: the document.
+            action: what the trail tells.
+            because: why, for the trail.
+            answer_digest: of what Cin7 holds, when it was read.
+            actor: the person who decided it; None for a run.
+            document: columns of the document to set (state, cin7_id, task_id, …).
+        """
         values = {
             "connection": self._connection,
             "kind": ref.kind,
@@ -289,14 +410,55 @@ class Ledger:
             **document,
         }
         with self._engine.begin() as connection:
-            connection.execute(
+            digests = connection.execute(
                 insert(documents)
                 .values(**values)
                 .on_conflict_do_update(
                     constraint=documents.primary_key,
-                    set_={**document, "run_id": self._run_id, "updated_at": sa.func.now()},
+                    set_={
+                        # What is only linked may have no date yet; the plan brings it.
+                        **({n: values[n] for n in _DATED} if ref.home else {}),
+                        **document,
+                        "run_id": self._run_id,
+                        "updated_at": sa.func.now(),
+                    },
                 )
+                .returning(self._digest_before(ref), audit.record_digest())
+            ).one()
+            self._tell(
+                connection,
+                ref,
+                action,
+                digests,
+                target_id=document.get("task_id") or document.get("cin7_id"),
+                reason=because,
+                answer_digest=answer_digest,
+                actor=actor,
             )
+
+    def forget(self, ref: DocumentRef, reason: str, actor: str) -> None:
+        """Take a document for one that is not in Cin7: the next plan makes it anew.
+
+        The record stays, without what Cin7 gave it.
+        """
+        with self._engine.begin() as connection:
+            digests = connection.execute(
+                documents.update()
+                .where(self._row(ref.kind, ref.source_key))
+                .values(
+                    state="started",
+                    cin7_id=None,
+                    task_id=None,
+                    cin7_number=None,
+                    content_hash=None,
+                    answered=None,
+                    reason=reason,
+                    run_id=self._run_id,
+                    updated_at=sa.func.now(),
+                )
+                .returning(self._digest_before(ref), audit.record_digest())
+            ).one()
+            self._tell(connection, ref, Action.FORGOTTEN, digests, reason=reason, actor=actor)
 
     def sent_between(
         self, kinds: Iterable[Kind], first: date, last: date
@@ -325,18 +487,61 @@ class Ledger:
             ]
 
     @contextmanager
-    def claim(self, name: str) -> Iterator[bool]:
-        """Hold a document for this worker; False when another one has it.
+    def claim(self, *names: str) -> Iterator[bool]:
+        """Hold what some names stand for, all or nothing; False when another worker has any.
 
-        The lock belongs to a database session, so a worker that dies lets go of it.
+        Nobody waits for a claim. The locks belong to a database session, so a worker that
+        dies lets go of them.
         """
-        text = f"{self._connection}|{name}".encode()
-        key = int.from_bytes(hashlib.sha256(text).digest()[:8], signed=True)
+        keys = sorted({self._lock_key(name) for name in names})
         with self._engine.connect() as connection:
             session = connection.execution_options(isolation_level="AUTOCOMMIT")
-            got = session.scalar(sa.select(sa.func.pg_try_advisory_lock(key)))
+            got: list[int] = []
+            for key in keys:
+                if not session.scalar(sa.select(sa.func.pg_try_advisory_lock(key))):
+                    break
+                got.append(key)
+            is_mine = len(got) == len(keys)
+            if is_mine:
+                self._claim = (session, session.scalar(_SESSION))
             try:
-                yield bool(got)
+                yield is_mine
             finally:
-                if got:
-                    session.execute(sa.select(sa.func.pg_advisory_unlock(key)))
+                self._claim = None
+                self._let_go(session, got)
+
+    def _let_go(self, session: sa.Connection, keys: list[int]) -> None:
+        try:
+            for key in keys:
+                session.execute(sa.select(sa.func.pg_advisory_unlock(key)))
+        except (sa.exc.DBAPIError, sa.exc.PendingRollbackError) as error:
+            # What was done under the claim is committed; the locks went with the session.
+            logger.warning("%s: a session that held a claim ended: %s", self._connection, error)
+            session.invalidate()
+
+    def _lock_key(self, name: str) -> int:
+        text = f"{self._connection}|{name}".encode()
+        return int.from_bytes(hashlib.sha256(text).digest()[:8], signed=True)
+
+    def assert_claimed(self) -> None:
+        """Make sure that the claim under way is still held: asked before each call.
+
+        A session that was cut off (the server restarted, the network broke) took its locks
+        with it, while this worker went on waiting for its turn.
+
+        Raises:
+            ClaimLost: it is not; nothing may be sent.
+        """
+        if self._claim is None:
+            return
+        session, number = self._claim
+        try:
+            is_held = session.scalar(_SESSION) == number
+        except (sa.exc.DBAPIError, sa.exc.PendingRollbackError) as error:
+            raise ClaimLost("the database session that held the document ended") from error
+        if not is_held:
+            raise ClaimLost("the database session that held the document ended")
+
+
+_SESSION = sa.select(sa.func.pg_backend_pid())
+"""The session's process: another one means that the locks of the former are gone."""

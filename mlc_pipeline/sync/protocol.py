@@ -10,16 +10,19 @@ What must not come in: what the steps of a document are; HTTP.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy.exc import IntegrityError
 
+from mlc_pipeline.cin7.decimals import dumps
 from mlc_pipeline.cin7.differences import differences
 from mlc_pipeline.cin7.errors import NotAuthorised, Refused, Unavailable, UncertainOutcome
+from mlc_pipeline.sync.audit import Action
 from mlc_pipeline.sync.bodies import Body, digest
-from mlc_pipeline.sync.ledger import DocumentRef, Ledger, OpenWrite
+from mlc_pipeline.sync.ledger import ClaimLost, DocumentRef, Ledger, OpenWrite
 from mlc_pipeline.sync.plan import Hold
 from mlc_pipeline.sync.target import Answer
 
@@ -44,6 +47,18 @@ class Outdated(Exception):  # noqa: N818 - not an error: begin again
 
 _OVERWRITING = frozenset({"update_supplier", "update_purchase", "post_order"})
 """Steps that may be made again: what they set is set anew by the step that follows."""
+
+
+def digest_of(answer: Answer) -> str:
+    """Return the SHA-256 of an answer, its keys in one order."""
+    return hashlib.sha256(dumps(_sorted(answer))).hexdigest()
+
+
+def _sorted(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _sorted(value[name]) for name in sorted(value)}
+    return [_sorted(item) for item in value] if isinstance(value, list) else value
+
 
 _IDS = frozenset({"cin7_id", "cin7_number", "task_id"})
 
@@ -112,21 +127,29 @@ class Protocol:
             return Written(found, was_found=True)
         return Written(self._send(ref, step), was_found=False)
 
-    def rest(self, write: OpenWrite) -> None:
+    def rest(self, ref: DocumentRef, write: OpenWrite) -> None:
         """Let a lost answer rest longer than any call can take.
+
+        An intent that nobody closed is of a worker that died, nobody knows when: its rest
+        begins when it is first seen.
 
         Raises:
             Unsettled: it has not yet.
         """
+        if write.state == "intended":
+            reason = "the run that sent it ended without its outcome"
+            self._ledger.close(write.id, "uncertain", ref, reason=reason)
+            raise Unsettled(self._settle, f"{write.step}: {reason}")
         left = self._settle - write.age_seconds
-        if left > 0:
+        # A call that was answered, or was looked for already, has nothing to wait for.
+        if write.state == "uncertain" and left > 0:
             raise Unsettled(left, f"{write.step}: the answer was lost")
 
     def _find_earlier(self, ref: DocumentRef, step: Step) -> Answer | None:
         earlier = self._ledger.open_write(ref.kind, ref.source_key)
         if earlier is None:
             return None
-        self.rest(earlier)
+        self.rest(ref, earlier)
         if earlier.step != step.name:
             is_set_anew = {earlier.step, step.name} <= _OVERWRITING
             if is_set_anew or step.name == "void_purchase":
@@ -137,14 +160,25 @@ class Protocol:
             answer = step.find(earlier)
         except Unavailable as error:
             raise Hold("cin7_unavailable", str(error)) from error
+        except Hold as hold:
+            if hold.reason.code == "quarantined":
+                self._ledger.close(earlier.id, "quarantined", ref, reason=hold.detail)
+            raise
         if answer is None:
             self._ledger.close(earlier.id, "not_applied", ref, reason="not found in Cin7")
             return None
         if earlier.request_hash != digest(step.body):
             changes = {k: v for k, v in step.record(answer).items() if k in {*_IDS, "state"}}
-            self._ledger.close(earlier.id, "done", ref, **changes)
+            self._ledger.close(
+                earlier.id,
+                "done",
+                ref,
+                action=Action.FOUND,
+                answer_digest=digest_of(answer),
+                **changes,
+            )
             raise Outdated(f"{step.name}: an earlier version was found")
-        self._conclude(earlier.id, ref, step, answer)
+        self._conclude(earlier.id, ref, step, answer, Action.FOUND)
         return answer
 
     def _send(self, ref: DocumentRef, step: Step) -> Answer:
@@ -165,18 +199,32 @@ class Protocol:
             self._ledger.close(write_id, "not_sent", ref, reason=str(error))
             raise Hold("cin7_unavailable", str(error)) from error
         except UncertainOutcome as error:
-            self._ledger.close(write_id, "uncertain", ref, reason=str(error), lost_now=True)
+            self._ledger.close(write_id, "uncertain", ref, reason=str(error))
             raise Unsettled(self._settle, str(error)) from error
-        self._conclude(write_id, ref, step, answer)
+        except ClaimLost as error:
+            # Not sent by us. The write stays open: whoever has the document now settles it.
+            raise Hold("being_written", f"{step.name} was not sent: {error}") from error
+        self._conclude(write_id, ref, step, answer, Action.DONE)
         return answer
 
-    def _conclude(self, write_id: int, ref: DocumentRef, step: Step, answer: Answer) -> None:
+    def _conclude(
+        self, write_id: int, ref: DocumentRef, step: Step, answer: Answer, action: str
+    ) -> None:
         """Commit the ids at once; the document moves on only if Cin7 stored what was sent."""
         changes = dict(step.record(answer))
         different = step.differences(answer)
         if different:
             changes = {k: v for k, v in changes.items() if k in _IDS}
             reason = "; ".join(different[:5])
-            self._ledger.close(write_id, "uncertain", ref, reason=reason, **changes)
+            self._ledger.close(
+                write_id,
+                "differs",
+                ref,
+                reason=reason,
+                answer_digest=digest_of(answer),
+                **changes,
+            )
             raise Hold("answer_differs", f"{step.name}: {reason}")
-        self._ledger.close(write_id, "done", ref, **changes)
+        self._ledger.close(
+            write_id, "done", ref, action=action, answer_digest=digest_of(answer), **changes
+        )

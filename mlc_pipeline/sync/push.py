@@ -9,7 +9,8 @@ What must not come in: HTTP, Dagster, SQL.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -17,7 +18,8 @@ from typing import Any
 from sqlalchemy.exc import IntegrityError
 
 from mlc_pipeline.connection.model import Connection
-from mlc_pipeline.sync import bodies
+from mlc_pipeline.sync import bodies, standing
+from mlc_pipeline.sync.audit import Action
 from mlc_pipeline.sync.content import (
     CreditContent,
     HeaderContent,
@@ -28,7 +30,7 @@ from mlc_pipeline.sync.content import (
 )
 from mlc_pipeline.sync.ledger import Document, DocumentRef, Ledger, OpenWrite
 from mlc_pipeline.sync.plan import Hold
-from mlc_pipeline.sync.protocol import Outdated, Protocol, Step, sent_differences
+from mlc_pipeline.sync.protocol import Outdated, Protocol, Step, digest_of, sent_differences
 from mlc_pipeline.sync.target import Answer, Cin7
 from mlc_pipeline.sync.vocabulary import Kind, Outcome, Verdict
 
@@ -66,6 +68,8 @@ class Push:
         self._ledger = ledger
         self._policies = connection.policies
         self._protocol = Protocol(ledger, connection.cin7.settle_seconds)
+        self._looked_at: set[str] = set()
+        self._to_look_at: set[str] = set()  # a person had them in hand
 
     def push(self, wanted: Wanted) -> Pushed:
         """Bring one document into Cin7.
@@ -82,15 +86,30 @@ class Push:
             Kind.INVOICE: self._invoice,
             Kind.CREDIT_NOTE: self._credit_note,
         }
-        with self._ledger.claim(_claim_name(wanted)) as is_mine:
-            if not is_mine:
-                raise Hold("being_written", "another run holds it")
+        with self.claimed(wanted.ref, wanted.content):
             for _ in range(_BEGINNINGS):
                 try:
                     return make[wanted.ref.kind](wanted)
                 except Outdated:
                     continue
             raise Hold("answer_lost", "the document changes faster than it can be written")
+
+    @contextmanager
+    def claimed(self, ref: DocumentRef, content: Any) -> Iterator[None]:
+        """Hold a document and the purchase it stands on, and look before each call.
+
+        Both are held: an invoice that is matched to an order between two plans would else be
+        written by one run on the order, by another on a purchase of its own.
+
+        Raises:
+            Hold: being_written, another run has it.
+        """
+        names = (_purchase_name(ref, content), f"document|{ref.source_key}")
+        with self._ledger.claim(*names) as is_mine:
+            if not is_mine:
+                raise Hold("being_written", "another run holds it")
+            with self._cin7.guarded(self._ledger.assert_claimed):
+                yield
 
     # --- suppliers -----------------------------------------------------------------
 
@@ -299,8 +318,11 @@ class Push:
         result = Pushed(Outcome.UNCHANGED, purchase_id, document.cin7_number)
         if document.content_hash == content.digest():
             return result
+        if document.content is None:  # linked by a repair: its version is not known
+            self._compare_order(wanted, content, purchase_id)
+            return result
         header, lines = content.header.to_json(), _without_header(content.to_json())
-        before = document.content or {}
+        before = document.content
         is_sure = document.content_hash is not None
         is_draft = _status_of(document) == "DRAFT"
         lines_changed = _without_header(before) != lines
@@ -332,7 +354,14 @@ class Push:
         different = sent_differences(body, stored)
         if different:
             raise Hold("changed_after_posting", f"Cin7 holds {'; '.join(different[:5])}")
-        self._ledger.adopt(wanted.ref, **_done(wanted.content), **more)
+        self._ledger.adopt(
+            wanted.ref,
+            action=Action.CONFIRMED,
+            because="Cin7 holds what is wanted",
+            answer_digest=digest_of(stored),
+            **_done(wanted.content),
+            **more,
+        )
 
     def _put_header(
         self,
@@ -384,7 +413,7 @@ class Push:
         write = self._ledger.open_write(ref.kind, ref.source_key)
         if write is None:
             return None
-        self._protocol.rest(write)
+        self._protocol.rest(ref, write)
         header = HeaderContent.model_validate((document.content or {})["header"])
         supplier_id = self._supplier_id(header.supplier)
         found = self._marked_purchase(header.marker, supplier_id, write)
@@ -392,7 +421,15 @@ class Push:
             self._ledger.close(write.id, "not_applied", ref, reason="not found in Cin7")
             return None
         ids = {"cin7_id": found["ID"], "cin7_number": found.get("OrderNumber")}
-        self._ledger.close(write.id, "done", ref, state="header_made", **ids)
+        self._ledger.close(
+            write.id,
+            "done",
+            ref,
+            action=Action.FOUND,
+            answer_digest=digest_of(found),
+            state="header_made",
+            **ids,
+        )
         return str(found["ID"])
 
     # --- receipts ------------------------------------------------------------------
@@ -408,6 +445,7 @@ class Push:
         if document is not None and document.state == "done":
             self._still(wanted, document, body, "StockReceived")
             return Pushed(Outcome.UNCHANGED, purchase_id, order.cin7_number)
+        there = self._look_before_adding(Kind.PURCHASE_ORDER, order)
         sent = [_received(body.to_wire())]
         if document is not None and document.content is not None:
             # What was sent before the receipt changed in SYSPRO.
@@ -416,14 +454,18 @@ class Push:
                 _received(bodies.stock_post(before, purchase_id, bodies.NEW_TASK).to_wire())
             )
 
-        def find(_write: OpenWrite) -> Answer | None:
+        def like_it(purchase: Answer) -> Answer | None:
             tasks = self._ledger.tasks(purchase_id, but=wanted.ref.source_key)
             taken = {task for kind, task in tasks if kind == Kind.RECEIPT}
-            groups = self._cin7.purchase(purchase_id).get("StockReceived") or []
-            if document is not None and document.task_id is not None:
-                return _of_task(groups, document.task_id)
+            groups = purchase.get("StockReceived") or []
             ours = [g for g in groups if g.get("TaskID") not in taken and _received(g) in sent]
             return _only(ours, f"receipts like GRN {content.grn}")
+
+        def find(_write: OpenWrite) -> Answer | None:
+            purchase = self._cin7.purchase(purchase_id)
+            if document is not None and document.task_id is not None:
+                return _of_task(purchase.get("StockReceived") or [], document.task_id)
+            return like_it(purchase)
 
         def record(answer: Answer) -> dict[str, Any]:
             return {
@@ -433,6 +475,10 @@ class Push:
                 "answered": {"status": "AUTHORISED"},
                 **_done(content),
             }
+
+        if there is not None and document is None and (known := like_it(there)) is not None:
+            self._take(wanted, known, record(known))
+            return Pushed(Outcome.ADOPTED, purchase_id, order.cin7_number)
 
         step = Step(
             "post_receipt",
@@ -515,6 +561,9 @@ class Push:
         absent = [key for key, r in receipts.items() if r is None or r.state != "done"]
         if is_stock_first and absent:
             raise Hold("order_missing", f"receipt {', '.join(absent)} is not in Cin7 yet")
+        there = self._look_before_adding(Kind.PURCHASE_ORDER, order)
+        if there is not None and self._take_invoice(wanted, there, order):
+            return Pushed(Outcome.ADOPTED, order.cin7_id, order.cin7_number)
         tasks = [r.task_id for r in receipts.values() if r is not None and r.task_id]
         task = self._invoice_task(order, tasks, wanted)
         found = self._post_invoice(wanted, _purchase_id(order), task, order)
@@ -620,6 +669,7 @@ class Push:
         if document is not None and document.state == "done":
             self._still(wanted, document, body, "CreditNote")
             return Pushed(Outcome.UNCHANGED, purchase_id, invoice.cin7_number)
+        self._look_before_adding(Kind.INVOICE, invoice)
 
         def find(_write: OpenWrite) -> Answer | None:
             notes = self._cin7.purchase(purchase_id).get("CreditNote") or []
@@ -649,6 +699,79 @@ class Push:
         outcome = Outcome.ADOPTED if written.was_found else Outcome.CREATED
         return Pushed(outcome, purchase_id, invoice.cin7_number)
 
+    # --- what was there before ---------------------------------------------------------
+
+    def _look_before_adding(self, kind: Kind, document: Document) -> Answer | None:
+        """Compare an authorised document with Cin7 before something is added to it.
+
+        Once a run and purchase; not for one that this run has just made.
+
+        Raises:
+            Hold: changed_in_cin7, naming what differs.
+
+        Returns:
+            The purchase as it stands, when it was looked at.
+        """
+        purchase_id = _purchase_id(document)
+        is_new = document.run_id == self._ledger.run_id
+        if purchase_id in self._looked_at or (is_new and purchase_id not in self._to_look_at):
+            return None
+        purchase = self._cin7.purchase(purchase_id)
+        part = standing.part_of(kind, document, purchase)
+        if standing.is_void(purchase) or part is None:
+            raise Hold("changed_in_cin7", f"purchase {document.cin7_number} is void in Cin7")
+        different = standing.standing_differences(kind, document, part)
+        if different:
+            shown = "; ".join(different[:5])
+            raise Hold("changed_in_cin7", f"purchase {document.cin7_number}: {shown}")
+        self._looked_at.add(purchase_id)
+        return purchase
+
+    def _take(self, wanted: Wanted, stored: Answer, changes: Mapping[str, Any]) -> None:
+        """Link a document that stands on its purchase already, just as it is wanted."""
+        self._ledger.adopt(
+            wanted.ref,
+            because="it stood on the purchase already, as it is wanted",
+            answer_digest=digest_of(stored),
+            **changes,
+        )
+
+    def _take_invoice(self, wanted: Wanted, purchase: Answer, order: Document) -> bool:
+        """Link an invoice that stands on the purchase already and belongs to no document.
+
+        Raises:
+            Hold: already_in_cin7, it has the number and says something else.
+        """
+        content: InvoiceContent = wanted.content
+        if self._ledger.document(Kind.INVOICE, wanted.ref.source_key) is not None:
+            return False
+        tasks = self._ledger.tasks(_purchase_id(order), but=wanted.ref.source_key)
+        taken = {task for kind, task in tasks if kind == Kind.INVOICE}
+        strange = [
+            i
+            for i in purchase.get("Invoice") or []
+            if i.get("InvoiceNumber") == content.number
+            and i.get("TaskID") not in taken
+            and (i.get("Lines") or i.get("AdditionalCharges"))
+            and standing.status_of(i) != "VOIDED"
+        ]
+        found = _only(strange, f"invoices {content.number} on purchase {order.cin7_number}")
+        if found is None:
+            return False
+        different = standing.content_differences(Kind.INVOICE, content, found)
+        if different:
+            shown = "; ".join(different[:5])
+            raise Hold("already_in_cin7", f"purchase {order.cin7_number}: {shown}")
+        changes = {
+            "cin7_id": order.cin7_id,
+            "cin7_number": order.cin7_number,
+            "task_id": found.get("TaskID"),
+            "answered": bodies.answered_amounts(found),
+            **_done(content),
+        }
+        self._take(wanted, found, changes)
+        return True
+
     # --- what documents share --------------------------------------------------------
 
     def _supplier_id(self, supplier: str) -> str:
@@ -671,7 +794,15 @@ class Push:
         if current.get("Status") != "AUTHORISED":
             raise Hold("order_is_draft", f"purchase order {purchase_order} is a draft")
         ref = DocumentRef(Kind.PURCHASE_ORDER, purchase_order)
-        self._ledger.adopt(ref, state="done", answered={"status": "AUTHORISED"})
+        self._to_look_at.add(_purchase_id(order))
+        self._ledger.adopt(
+            ref,
+            action=Action.CONFIRMED,
+            because="a person authorised it in Cin7",
+            answer_digest=digest_of(current),
+            state="done",
+            answered={"status": "AUTHORISED"},
+        )
 
     def _invoice_authorised_now(self, invoice: Document) -> bool:
         """Tell whether a person authorised an invoice that we left as a draft."""
@@ -690,9 +821,8 @@ class _Void:
         return {"ID": self.purchase_id, "Void": True}
 
 
-def _claim_name(wanted: Wanted) -> str:
+def _purchase_name(ref: DocumentRef, content: Any) -> str:
     """Return what is locked: a purchase is one thing, with its receipts and invoices."""
-    content, ref = wanted.content, wanted.ref
     if ref.kind is Kind.CREDIT_NOTE:
         return f"invoice|{content.credited_invoice}"
     order = getattr(content, "purchase_order", None)

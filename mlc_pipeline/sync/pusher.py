@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from mlc_pipeline.cin7.errors import Cin7Error, NotAuthorised, Unavailable
 from mlc_pipeline.staging.load import Stamp, replace_days
 from mlc_pipeline.staging.tables import PLAN, PUSH
-from mlc_pipeline.sync import content, staged
+from mlc_pipeline.sync import content, holds, staged
 from mlc_pipeline.sync.invoices import invoice_key
 from mlc_pipeline.sync.ledger import DocumentRef
 from mlc_pipeline.sync.plan import Hold
@@ -110,8 +110,9 @@ def push_window(
     try:
         run.first_pass(rows)
         run.second_pass(sleep)
+        run.is_whole = True
     finally:
-        _record(engine, stamp, window, kind, run.results)
+        _record(engine, stamp, window, kind, run)
     return run.results
 
 
@@ -139,6 +140,8 @@ class _Run:
     results: Results = field(default_factory=Results)
     unsettled: list[tuple[Any, float]] = field(default_factory=list)
     unavailable_in_a_row: int = 0
+    is_whole: bool = False
+    down: str | None = None
 
     def first_pass(self, rows: Iterable[Any]) -> None:
         for row in rows:
@@ -162,7 +165,8 @@ class _Run:
 
     def _try(self, row: Any, *, first: bool) -> None:
         if self.unavailable_in_a_row >= _GIVE_UP_AFTER:
-            self._note(row, _held("cin7_unavailable", "Cin7 is not available; not tried"))
+            detail = f"not tried, as Cin7 is down: {self.down}"
+            self._note(row, _held("cin7_unavailable", detail))
             return
         try:
             pushed = self.push.push(_wanted(row))
@@ -183,6 +187,9 @@ class _Run:
             pushed = _failed(row, error)
         is_down = pushed.reason_code == "cin7_unavailable"
         self.unavailable_in_a_row = self.unavailable_in_a_row + 1 if is_down else 0
+        if self.unavailable_in_a_row == _GIVE_UP_AFTER:
+            self.down = pushed.reason
+            logger.error("Cin7 is down; no further document is tried: %s", self.down)
         self._note(row, pushed)
 
     def _note(self, row: Any, pushed: Pushed) -> None:
@@ -241,9 +248,7 @@ def _wanted(row: Any) -> Wanted:
     )
 
 
-def _record(
-    engine: sa.Engine, stamp: Stamp, window: Window, kind: str, results: Results
-) -> None:
+def _record(engine: sa.Engine, stamp: Stamp, window: Window, kind: str, run: _Run) -> None:
     rows = [
         {
             "partition": r.day,
@@ -258,9 +263,21 @@ def _record(
             "cin7_id": r.pushed.cin7_id,
             "cin7_number": r.pushed.cin7_number,
         }
-        for r in results.rows
+        for r in run.results.rows
     ]
-    replace_days(engine, PUSH[kind], stamp, window.first, window.last, rows)
+
+    def hold(connection: sa.Connection) -> None:
+        holds.keep(connection, stamp, window, kind, rows, is_whole=run.is_whole)
+
+    replace_days(
+        engine,
+        PUSH[kind],
+        stamp,
+        window.first,
+        window.last,
+        rows,
+        also=hold,
+    )
 
 
 def check_planned(engine: sa.Engine, window: Window, kind: str) -> None:

@@ -5,7 +5,8 @@ What must not come in: an implementation. The client of `cin7` fits it as it is.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -17,6 +18,9 @@ Answer = Mapping[str, Any]
 
 class Cin7(Protocol):
     """The calls of Cin7 Core that the push makes; each raises the errors of `cin7.errors`."""
+
+    def guarded(self, check: Callable[[], None], /) -> AbstractContextManager[None]:
+        """Ask before each call that writes, as long as the context lasts; it may raise."""
 
     def supplier(self, supplier_id: str, /) -> Answer:
         """Read a supplier."""

@@ -68,6 +68,37 @@ class Reason:
     meaning: str
     remedy: str
 
+    @property
+    def who(self) -> str:
+        """Who can do something about it."""
+        if self.verdict is not Verdict.HELD:
+            return "nobody needs to: it resolves by itself"
+        return _WHO.get(self.code, "finance, in SYSPRO or Cin7")
+
+
+_MAPPINGS = "finance, in the connection's mapping files"
+_WHO = {
+    "unmapped_account": _MAPPINGS,
+    "account_unusable": "finance, in Cin7's chart of accounts or gl_accounts.csv",
+    "tax_account_differs": _MAPPINGS,
+    "terms_unmapped": _MAPPINGS,
+    "tax_unmapped": _MAPPINGS,
+    "currency_unmapped": _MAPPINGS,
+    "location_unmapped": _MAPPINGS,
+    "supplier_unknown": "procurement, in SYSPRO",
+    "supplier_ambiguous": "procurement, in Cin7",
+    "missing_product": "procurement, in Cin7",
+    "quantity_not_accepted": "procurement, in SYSPRO",
+    "locked_period": "finance, in Cin7's settings",
+    "undated": "procurement, in SYSPRO",
+    "unreadable_row": "the integration engineer, with procurement",
+    "refused": "finance, in Cin7; the integration engineer when its words do not help",
+    "quarantined": "finance, in Cin7",
+    "answer_differs": "finance, in Cin7",
+    "changed_in_cin7": "finance, in Cin7",
+    "already_in_cin7": "finance, in Cin7",
+}
+"""Who acts on a reason, where it is not finance in either system."""
 
 _REASONS = (
     Reason(
@@ -191,6 +222,18 @@ _REASONS = (
         Verdict.HELD,
         "The document changed in SYSPRO after it was authorised in Cin7.",
         "Compare both versions (shown); undo the document in Cin7 or correct it there.",
+    ),
+    Reason(
+        "changed_in_cin7",
+        Verdict.HELD,
+        "What this is added to was changed or voided in Cin7 after it was written.",
+        "Correct it in Cin7, or record with mlc accept that it is right as it is.",
+    ),
+    Reason(
+        "already_in_cin7",
+        Verdict.HELD,
+        "Its purchase in Cin7 has a document of this number that says something else.",
+        "Compare both; void the one in Cin7, or record with mlc accept that it is right.",
     ),
     Reason(
         "vanished_in_syspro",

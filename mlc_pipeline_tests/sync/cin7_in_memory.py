@@ -8,7 +8,8 @@ What must not come in: the push, the ledger, expectations.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -71,6 +72,7 @@ class InMemoryCin7:
     alter: dict[str, Callable[[Record], None]] = field(default_factory=dict)
     writes: list[str] = field(default_factory=list)
     calls: list[str] = field(default_factory=list)
+    checks: list[Callable[[], None]] = field(default_factory=list)
 
     # --- what a test asks ----------------------------------------------------------------
 
@@ -90,6 +92,14 @@ class InMemoryCin7:
         """Return the one purchase there is."""
         (purchase,) = self.purchase_records.values()
         return purchase
+
+    @contextmanager
+    def guarded(self, check: Callable[[], None], /) -> Iterator[None]:
+        self.checks.append(check)
+        try:
+            yield
+        finally:
+            self.checks.pop()
 
     # --- suppliers and products ------------------------------------------------------------
 
@@ -245,6 +255,8 @@ class InMemoryCin7:
             raise _error(name, fault)
 
     def _write(self, name: str, body: Any, apply: Callable[[Record], Record]) -> Record:
+        for check in self.checks:
+            check()
         self.calls.append(name)
         wire: Record = {}
         if body is not None:

@@ -266,7 +266,7 @@ class Desk:
             database.execute(
                 writes.update()
                 .where(writes.c.connection == self.name)
-                .values(intended_at=writes.c.intended_at - timedelta(hours=1))
+                .values(state_since=writes.c.state_since - timedelta(hours=1))
             )
 
 

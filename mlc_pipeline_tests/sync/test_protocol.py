@@ -84,8 +84,8 @@ def trail(engine: sa.Engine) -> list[tuple[str, str]]:
 
 def rest(engine: sa.Engine, seconds: float) -> None:
     with engine.begin() as connection:
-        past = writes.c.intended_at - timedelta(seconds=seconds)
-        connection.execute(writes.update().values(intended_at=past))
+        past = writes.c.state_since - timedelta(seconds=seconds)
+        connection.execute(writes.update().values(state_since=past))
 
 
 def lose(ledger: Ledger, script: Script, step: Step) -> None:
@@ -190,14 +190,14 @@ def test_what_is_found_is_taken_and_nothing_is_sent(
 
 
 @pytest.mark.parametrize(
-    ("error", "reason"),
+    ("error", "reason", "state"),
     [
-        (Unavailable(call("x"), "no route"), "cin7_unavailable"),
-        (Hold("quarantined", "two of them"), "quarantined"),
+        (Unavailable(call("x"), "no route"), "cin7_unavailable", "uncertain"),
+        (Hold("quarantined", "two of them"), "quarantined", "quarantined"),
     ],
 )
 def test_a_look_up_that_tells_nothing_leaves_the_write_open(
-    ledger: Ledger, database: sa.Engine, error: Exception, reason: str
+    ledger: Ledger, database: sa.Engine, error: Exception, reason: str, state: str
 ) -> None:
     script = Script(found=error)
     lose(ledger, script, script.step())
@@ -206,7 +206,7 @@ def test_a_look_up_that_tells_nothing_leaves_the_write_open(
         with pytest.raises(Hold, match=reason):
             protocol(ledger).run(REF, script.step())
     assert script.asked == ["send", "find", "find"]
-    assert trail(database) == [("post_invoice", "uncertain")]
+    assert trail(database) == [("post_invoice", state)]
 
 
 def test_an_open_write_of_another_step_is_never_sent_over(
@@ -229,7 +229,7 @@ def test_an_answer_that_differs_is_named_and_its_ids_are_kept(
     document = ledger.document(REF.kind, REF.source_key)
     assert document is not None
     assert (document.state, document.cin7_id) == ("started", "q")
-    assert trail(database) == [("post_invoice", "uncertain")]
+    assert trail(database) == [("post_invoice", "differs")]
 
 
 def test_an_answer_that_differs_is_looked_at_again_until_it_is_right(

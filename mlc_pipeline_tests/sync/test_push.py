@@ -753,17 +753,25 @@ def test_a_crash_at_any_commit_loses_nothing_and_makes_nothing_twice(
         assert desk.settle(scenario.document()) == "unchanged"
 
 
+def _push_to_the_end(desk: Desk, document: Wanted, ledger: CrashingLedger) -> None:
+    """Push a document again as often as an answer that was lost before must rest first."""
+    for _ in range(3):
+        desk.rest()
+        try:
+            desk.push(document, ledger)
+        except Unsettled:
+            continue
+        return
+
+
 def test_two_crashes_in_a_row_are_no_worse_than_one(engine: sa.Engine) -> None:
     scenario = SCENARIOS["own invoice"]
     for first in range(1, 7):
         desk = scenario.ready(engine)
         for commit in (first, 2):
-            desk.rest()
+            ledger = CrashingLedger(engine, desk.name, commit, after=False)
             with pytest.raises(Crash):
-                desk.push(
-                    scenario.document(),
-                    CrashingLedger(engine, desk.name, commit, after=False),
-                )
+                _push_to_the_end(desk, scenario.document(), ledger)
             if first == 6:
                 break
         assert desk.settle(scenario.document()) in WRITTEN
