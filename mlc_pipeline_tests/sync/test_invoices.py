@@ -135,7 +135,7 @@ _cents = st.decimals(min_value=-(10**5), max_value=10**5, places=2).filter(bool)
 _codes = st.builds(
     "{}.{}".format, st.sampled_from(["10", "20", "30"]), st.sampled_from([*GL_TO_ACCOUNT])
 )
-_expenses = st.lists(st.tuples(_codes, _cents), min_size=1, max_size=58)
+_expenses = st.lists(st.tuples(_codes, _cents), min_size=1, max_size=98)
 _taxes = st.lists(st.tuples(st.just(GL_TAX), _cents), max_size=2)
 _rates = st.tuples(
     st.decimals(min_value="0.05", max_value=20, places=5), st.sampled_from(["M", "D"])
