@@ -25,6 +25,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from mlc_pipeline.commands.map import map_app
 from mlc_pipeline.commands.shared import ConnectionName, err, open_connection, out
 from mlc_pipeline.connection.errors import ConnectionsFolderError
 from mlc_pipeline.connection.files import connections_directory, load_connections
@@ -42,6 +43,7 @@ app = typer.Typer(
 )
 secret_app = typer.Typer(help="Credentials, sealed in the database.", no_args_is_help=True)
 app.add_typer(secret_app, name="secret")
+app.add_typer(map_app, name="map")
 
 
 def main() -> None:
