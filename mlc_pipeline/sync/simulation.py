@@ -17,6 +17,7 @@ from decimal import Decimal
 import sqlalchemy as sa
 
 from mlc_pipeline.sync import staged
+from mlc_pipeline.sync.content import CreditContent, InvoiceContent
 from mlc_pipeline.sync.journals import is_distribution
 from mlc_pipeline.sync.ledger import Ledger
 from mlc_pipeline.sync.plan import Known, PlanContext, Planned, differences
@@ -143,7 +144,7 @@ def _add_moves(
     contexts: tuple[PlanContext, PlanContext],
     documents: list[Planned],
 ) -> None:
-    homes = {tuple(p.source_key.split("|", 1)): p for p in documents if p.content}
+    here = {tuple(p.source_key.split("|", 1)): p for p in documents if p.content}
     with engine.connect() as connection:
         postings = staged.rows_by(
             connection,
@@ -151,19 +152,28 @@ def _add_moves(
             PostingRow,
             "postings",
             ("supplier", "invoice"),
-            homes,
+            here,
         )
     for posting in postings:
-        document = homes[posting.supplier, posting.invoice]
+        document = here[posting.supplier, posting.invoice]
         if not is_distribution(posting) or not posting.amount:
             continue
-        was, will = (_place(posting, c.as_of(document.home)) for c in contexts)
+        was, will = (_place(posting, c.as_of(_dated(document.content))) for c in contexts)
         if was is None or will is None or was == will:
             continue
         move = result.moves.setdefault((was, will), Move())
         move.postings += 1
         move.amount += posting.amount
         move.documents.add(document.source_key)
+
+
+def _dated(content: object) -> date | None:
+    """Return the date that a document has in SYSPRO: the day of its mapping."""
+    if isinstance(content, InvoiceContent):
+        return content.original_date or content.invoice_date
+    if isinstance(content, CreditContent):
+        return content.original_date or content.credit_date
+    return None
 
 
 def _place(posting: PostingRow, context: PlanContext) -> Place | None:
