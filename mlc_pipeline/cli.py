@@ -26,6 +26,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from mlc_pipeline.commands.audit import audit_app
+from mlc_pipeline.commands.map import map_app
 from mlc_pipeline.commands.replay import accept, replay
 from mlc_pipeline.commands.shared import ConnectionName, err, open_connection, out
 from mlc_pipeline.commands.verify import verify
@@ -65,6 +66,7 @@ app.command(
     epilog="Examples: `mlc verify acme` · `mlc verify acme --partition 2026-10-15` · "
     "`mlc verify acme --repair adopt` · `mlc verify acme --repair recreate --document 020001`"
 )(verify)
+app.add_typer(map_app, name="map")
 
 
 def main() -> None:

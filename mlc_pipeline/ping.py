@@ -15,15 +15,20 @@ from pathlib import Path
 from uuid import uuid4
 
 from mlc_pipeline.assets.checks import default_problems
-from mlc_pipeline.assets.common import Site, mappings_of
 from mlc_pipeline.assets.runtime import Runtime
 from mlc_pipeline.cin7.client import Cin7Client
 from mlc_pipeline.cin7.errors import Cin7Error
-from mlc_pipeline.connection.mappings import check_against_cin7, read_mappings
+from mlc_pipeline.connection.mappings import read_mappings
 from mlc_pipeline.connection.model import Connection
+from mlc_pipeline.connection.targets import (
+    Books,
+    check_against_cin7,
+    check_against_connection,
+)
 from mlc_pipeline.staging.extract import Extraction
+from mlc_pipeline.sync.mapped import NO_MAPPINGS, mapped_context
 from mlc_pipeline.sync.plan import PlanContext, References
-from mlc_pipeline.sync.references import references_of
+from mlc_pipeline.sync.references import books_of, references_of
 from mlc_pipeline.syspro.errors import SysproError
 from mlc_pipeline.syspro.reader import Everything
 from mlc_pipeline.vault import VaultError
@@ -80,42 +85,45 @@ def _cin7(runtime: Runtime, connection: Connection, folder: Path) -> Iterator[Fi
         client = runtime.cin7(connection)
         me = client.me()
         yield Finding("Cin7", "account", f"{me.get('Company')}, {me.get('Currency')}")
-        references = _references(client, me)
+        answers = _answers(client, me)
     except (Cin7Error, VaultError) as error:
         yield Finding("Cin7", type(error).__name__, str(error), fits=False)
         return
+    references = references_of(answers)
     yield Finding("Cin7", "accounts", f"{len(references.accounts)} accounts")
-    yield from _fit(connection, folder, references)
+    books = books_of({book: rows for book, rows in answers.items() if book in _NAMED})
+    yield from _fit(connection, folder, references, books)
 
 
-def _references(client: Cin7Client, me: Mapping[str, object]) -> References:
-    return references_of(
-        {
-            "settings": [me],
-            "accounts": client.accounts(),
-            "tax_rules": client.tax_rules(),
-            "payment_terms": client.payment_terms(),
-            "locations": client.locations(),
-            "products": [],
-        }
-    )
+_NAMED = ("accounts", "tax_rules", "payment_terms", "locations")
 
 
-def _fit(connection: Connection, folder: Path, references: References) -> Iterator[Finding]:
+def _answers(
+    client: Cin7Client, me: Mapping[str, object]
+) -> dict[str, list[Mapping[str, object]]]:
+    return {
+        "settings": [me],
+        "accounts": list(client.accounts()),
+        "tax_rules": list(client.tax_rules()),
+        "payment_terms": list(client.payment_terms()),
+        "locations": list(client.locations()),
+        "products": [],
+    }
+
+
+def _fit(
+    connection: Connection, folder: Path, references: References, books: Books
+) -> Iterator[Finding]:
     read = read_mappings(folder)
-    accounts = {a.code: (a.status, a.account_class) for a in references.accounts.values()}
-    rules = [r.name for r in references.tax_rules.values() if r.usable]
     problems = [
         *read.problems,
-        *check_against_cin7(
-            read, accounts, rules, references.payment_terms, references.locations
-        ),
+        *check_against_connection(read, connection),
+        *check_against_cin7(read, books, connection),
     ]
     for problem in problems:
         yield Finding("mapping", problem.column or "file", str(problem), fits=False)
     for name, table in read.tables.items():
         yield Finding("mapping", name, f"{len(table)} good rows")
-    site = Site(connection, folder)
-    context = PlanContext(connection, references, mappings_of(site), {})
+    context = mapped_context(PlanContext(connection, references, NO_MAPPINGS, {}), read)
     for text in default_problems(context):
         yield Finding("defaults", "connection.yaml", text, fits=False)

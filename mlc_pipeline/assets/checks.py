@@ -6,21 +6,22 @@ checks. Each check says which record, what was found, what was expected, what to
 What must not come in: the comparisons themselves.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 import dagster as dg
 import sqlalchemy as sa
 
-from mlc_pipeline.assets.common import Site, mappings_of, plan_context, runtime_of, table
-from mlc_pipeline.connection.mappings import check_against_cin7, read_mappings
+from mlc_pipeline.assets.common import Site, plan_context, runtime_of, table
+from mlc_pipeline.connection.mappings import MappingProblem, read_mappings
 from mlc_pipeline.staging.load import Stamp
 from mlc_pipeline.staging.schemas import entity_schema, problems, staged_frame
-from mlc_pipeline.staging.tables import CIN7, PLAN, PUSH, SYSPRO
+from mlc_pipeline.staging.tables import CIN7, PLAN, PUSH
 from mlc_pipeline.sync.comparison import MEANINGS, compare
-from mlc_pipeline.sync.invoices import POSTING_TYPES
+from mlc_pipeline.sync.coverage import coverage, coverage_problems, row_problems
+from mlc_pipeline.sync.references import read_books
 
 _KINDS = {"cin7_suppliers": "suppliers", "purchases": "purchases", "invoices": "invoices"}
-_DOCUMENT = [code for code, what in POSTING_TYPES.items() if code and what == "document"]
 _SCHEMA_CHECKED = (
     "suppliers",
     "purchase_orders",
@@ -70,76 +71,84 @@ def _mapping_rows(site: Site) -> dg.AssetChecksDefinition:
         asset=site.key("mapping", "gl_accounts"),
         name="rows_are_valid",
         description="Every row of every mapping file is well formed, and its target exists in "
-        "Cin7 and is active there.",
+        "Cin7, is active there, and may be used by a purchase.",
         required_resource_keys={"runtime"},
     )
     def rows_are_valid(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
-        read = read_mappings(site.folder)
-        references = plan_context(runtime_of(context), site).references
-        accounts = {a.code: (a.status, a.account_class) for a in references.accounts.values()}
-        rules = [r.name for r in references.tax_rules.values() if r.usable]
-        found = [
-            *read.problems,
-            *check_against_cin7(
-                read, accounts, rules, references.payment_terms, references.locations
-            ),
-        ]
+        runtime, read = runtime_of(context), read_mappings(site.folder)
+        with runtime.engine.connect() as connection:
+            books = read_books(connection, site.name)
+        found = row_problems(read, plan_context(runtime, site), books)
         return dg.AssetCheckResult(
             passed=not found,
-            metadata={"problems": table({"problem": str(p)} for p in found)},
+            metadata={"problems": problem_table(found)},
             description="; ".join(str(p) for p in found[:3]) or "all rows are good",
         )
 
     return rows_are_valid
 
 
+def problem_table(problems: Iterable[MappingProblem]) -> dg.MetadataValue:
+    """Return mapping problems as the UI shows them."""
+    return table(
+        {
+            "file": p.file,
+            "line": p.line or "",
+            "column": p.column,
+            "found": p.found,
+            "expected": p.expected,
+            "what to do": p.remedy,
+        }
+        for p in problems
+    )
+
+
 def _codes_mapped(site: Site) -> dg.AssetChecksDefinition:
     @dg.asset_check(
         asset=site.key("mapping", "gl_accounts"),
         name="every_code_is_mapped",
-        description="Every GL code that occurs in the staged postings has a Cin7 account.",
+        description="Every SYSPRO code that occurs in the staged postings and documents is "
+        "mapped: GL codes, cost centres, tax codes, terms, currencies, warehouses.",
         additional_deps=[site.key("syspro", "counterparts")],
         required_resource_keys={"runtime"},
     )
     def every_code_is_mapped(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
-        postings, lookup = SYSPRO["postings"], mappings_of(site).accounts.lookup
-        query = (
-            sa.select(
-                postings.c.gl_code,
-                sa.func.count().label("postings"),
-                sa.func.sum(postings.c.amount).label("amount"),
-            )
-            .where(
-                postings.c.connection == site.name,
-                postings.c.amount.is_not(None),
-                sa.or_(
-                    postings.c.posting_type.is_(None), postings.c.posting_type.in_(_DOCUMENT)
-                ),
-            )
-            .group_by(postings.c.gl_code)
-            .order_by(sa.func.abs(sa.func.sum(postings.c.amount)).desc())
-        )
-        with runtime_of(context).engine.connect() as connection:
-            rows = list(connection.execute(query))
-        unmapped = [row for row in rows if lookup(row.gl_code) is None]
-        local = site.connection.syspro.local_currency
-        named = ", ".join(f"{r.gl_code} ({r.amount:.2f} {local})" for r in unmapped[:5])
+        runtime, read = runtime_of(context), read_mappings(site.folder)
+        planning = plan_context(runtime, site)
+        with runtime.engine.connect() as connection:
+            found = coverage(connection, planning)
+            problems = coverage_problems(connection, read, planning)
+        unmapped, local = found.unmapped("gl_accounts"), site.connection.syspro.local_currency
+        others = [p for p in problems if p.severity == "error" and not _is_gl_code(p)]
+        named = [f"{u.code} ({u.unmapped_amount:.2f} {local})" for u in unmapped[:5]]
+        said = [
+            f"GL codes without a Cin7 account ({len(unmapped)}): {', '.join(named)}. Add them "
+            f"to {site.folder / 'gl_accounts.csv'}; the next run posts what they hold."
+        ]
+        said = [*(said if unmapped else []), *(str(p) for p in others[:3])]
         return dg.AssetCheckResult(
-            passed=not unmapped,
+            passed=not said,
             metadata={
-                "codes": len(rows),
+                "codes": len(found.uses),
                 "unmapped": table(
-                    {"GL code": r.gl_code, "postings": r.postings, "amount": f"{r.amount:.2f}"}
-                    for r in unmapped
+                    {
+                        "table": u.table,
+                        "code": u.code,
+                        "rows": u.unmapped_rows,
+                        "amount": f"{u.unmapped_amount:.2f}",
+                    }
+                    for u in found.unmapped()
                 ),
+                "worth_a_look": problem_table(p for p in problems if p.severity == "warning"),
             },
-            description=f"all {len(rows)} GL codes are mapped"
-            if not unmapped
-            else f"GL codes without a Cin7 account ({len(unmapped)}): {named}. Add them to "
-            f"{site.folder / 'gl_accounts.csv'}; the next run posts what they hold.",
+            description="; ".join(said) or f"all {len(found.uses)} codes are mapped",
         )
 
     return every_code_is_mapped
+
+
+def _is_gl_code(problem: MappingProblem) -> bool:
+    return problem.column == "syspro_code"
 
 
 def _defaults_exist(site: Site) -> dg.AssetChecksDefinition:

@@ -18,7 +18,8 @@ from mlc_pipeline.connection.model import Connection
 from mlc_pipeline.staging.load import Stamp
 from mlc_pipeline.sync import staged
 from mlc_pipeline.sync.ledger import Ledger
-from mlc_pipeline.sync.plan import Mappings, PlanContext
+from mlc_pipeline.sync.mapped import NO_MAPPINGS, mapped_context
+from mlc_pipeline.sync.plan import PlanContext
 from mlc_pipeline.sync.references import read_references
 from mlc_pipeline.sync.staged import Window
 
@@ -103,19 +104,9 @@ def plan_context(runtime: Runtime, site: Site) -> PlanContext:
     with runtime.engine.connect() as connection:
         references = read_references(connection, site.name)
         names = staged.gl_names(connection, site.name)
-    return PlanContext(site.connection, references, mappings_of(site), {}, names)
-
-
-def mappings_of(site: Site) -> Mappings:
-    """Return the connection's mapping files as look-ups; their bad rows map nothing."""
     read = read_mappings(site.folder)
-    return Mappings(
-        accounts=read.account_mapping(site.connection),
-        cost_centres=read.code_mapping("cost_centres", site.connection),
-        tax_codes=read.code_mapping("tax_codes", site.connection),
-        payment_terms=read.code_mapping("payment_terms", site.connection),
-        currencies=read.code_mapping("currencies", site.connection),
-        warehouses=read.code_mapping("warehouses", site.connection),
+    return mapped_context(
+        PlanContext(site.connection, references, NO_MAPPINGS, {}, names), read
     )
 
 

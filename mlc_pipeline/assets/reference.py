@@ -4,12 +4,15 @@ What must not come in: how Cin7 is called, what a mapping means.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import date
 from typing import Any
 
 import dagster as dg
+import pandas as pd
 
 from mlc_pipeline.assets.common import Site, runtime_of, stamp_of, table
 from mlc_pipeline.cin7.client import Cin7Client
+from mlc_pipeline.connection.mapping_tables import cells_of
 from mlc_pipeline.connection.mappings import read_mappings
 from mlc_pipeline.staging.load import replace_table
 from mlc_pipeline.staging.tables import CIN7, MAPPING
@@ -64,6 +67,16 @@ def priority_of(context: dg.AssetExecutionContext) -> str:
     return "backfill" if "dagster/backfill" in context.run.tags else "live"
 
 
+def stored_rows(frame: pd.DataFrame) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a mapping table as its database table has them; open ends as dates."""
+    for _line, row in cells_of(frame):
+        yield {
+            **row,
+            "valid_from": date.fromisoformat(row["valid_from"] or str(date.min)),
+            "valid_to": date.fromisoformat(row["valid_to"] or str(date.max)),
+        }
+
+
 def mapping_assets(site: Site) -> list[dg.AssetsDefinition]:
     """Return the mapping tables of a connection, read from its folder's CSV files."""
 
@@ -89,8 +102,8 @@ def mapping_assets(site: Site) -> list[dg.AssetsDefinition]:
         runtime, read = runtime_of(context), read_mappings(site.folder)
         for name, target in MAPPING.items():
             frame = read.tables.get(name)
-            rows = [] if frame is None else frame.to_dict("records")
-            kept = [{str(k): v for k, v in row.items() if str(k) in target.c} for row in rows]
+            rows = [] if frame is None else list(stored_rows(frame))
+            kept = [{k: v for k, v in row.items() if k in target.c} for row in rows]
             count = replace_table(runtime.engine, target, stamp_of(context, site), kept)
             problems = [p for p in read.problems if p.file.endswith(f"/{name}.csv")]
             yield dg.MaterializeResult(
@@ -104,7 +117,8 @@ def mapping_assets(site: Site) -> list[dg.AssetsDefinition]:
                             "line": p.line,
                             "column": p.column,
                             "found": p.found,
-                            "what to do": p.message,
+                            "expected": p.expected,
+                            "what to do": p.remedy,
                         }
                         for p in problems
                     ),

@@ -1,163 +1,30 @@
-"""The mapping tables of a connection: read, validated, checked against Cin7, looked up.
+"""The mapping tables of a connection: its folder read, and the look-ups as of a day.
 
-Six CSV files stand beside `connection.yaml`. Every cell is text (leading zeros stay), a bad
-row is left out and listed with its line, the good rows go on. Only `gl_accounts.csv` must
-be there: without `cost_centres.csv` a cost centre stands for itself, without
-`currencies.csv` a code of three capital letters does, without the others the connection's
-default holds for every code. A file that is there speaks for itself alone, even when empty.
+Six CSV files stand beside `connection.yaml`. Only `gl_accounts.csv` must be there: without
+`cost_centres.csv` a cost centre stands for itself, without `currencies.csv` a code of three
+capital letters does, without the others the connection's default holds for every code. A
+file that is there speaks for itself alone, even when empty.
 
 What must not come in: the network, the database, Dagster.
 """
 
 from __future__ import annotations
 
-import csv
-import io
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Literal, Self, cast
 
 import pandas as pd
-import pandera.pandas as pa
-from pandera.errors import SchemaErrors
 
 from mlc_pipeline.connection.errors import GlCodeError, suggestion
+from mlc_pipeline.connection.mapping_problems import MappingProblem
+from mlc_pipeline.connection.mapping_tables import COLUMNS, SCHEMAS, read_table
 from mlc_pipeline.connection.model import Connection, GlCode
 
 Role = Literal["expense", "tax", "payable"]
-MATCHES = ("exact", "section", "prefix")
-ROLES: tuple[Role, ...] = ("expense", "tax", "payable")
-
-_DUPLICATE = "expected each key once: two rows disagree or repeat; keep one of them"
-_OPTIONAL_COLUMN = "note"
-
-
-def _key_columns(columns: Collection[str]) -> list[str]:
-    """Return the columns whose values together name a row."""
-    return [name for name in columns if name == "match" or name.startswith("syspro_")]
-
-
-class _MappingTable(pa.DataFrameModel):
-    """What all six tables have in common; the error texts are what a person reads."""
-
-    note: str
-
-    @pa.check(
-        "^(syspro|cin7|iso)_",
-        regex=True,
-        error="expected a value; fill it in or delete the row",
-    )
-    def _filled(cls, column: pd.Series[str]) -> pd.Series[bool]:  # noqa: N805
-        return column.str.strip() != ""
-
-    @pa.check("^(?!note)", regex=True, error="expected no blanks at either end; remove them")
-    def _tidy(cls, column: pd.Series[str]) -> pd.Series[bool]:  # noqa: N805
-        stripped = column.str.strip()
-        return (column == stripped) | (stripped == "")
-
-    @pa.dataframe_check(error=_DUPLICATE)
-    def _distinct(cls, table: pd.DataFrame) -> pd.Series[bool]:  # noqa: N805
-        return ~table.duplicated(_key_columns(list(table.columns)), keep=False)
-
-    class Config:
-        """Closed: no column that is not named."""
-
-        strict = True
-
-
-class GlAccounts(_MappingTable):
-    """SYSPRO GL codes, whole, by account section or by beginning, to Cin7 accounts."""
-
-    match: str
-    syspro_code: str
-    cin7_account: str
-    role: str
-
-    @pa.check("match", error="expected exact, section or prefix")
-    def _known_match(cls, column: pd.Series[str]) -> pd.Series[bool]:  # noqa: N805
-        return column.str.strip().isin(MATCHES)
-
-    @pa.check("role", error="expected expense, tax, payable or nothing (expense)")
-    def _known_role(cls, column: pd.Series[str]) -> pd.Series[bool]:  # noqa: N805
-        return column.str.strip().isin(["", *ROLES])
-
-
-class CostCentres(_MappingTable):
-    """SYSPRO cost centres to the text that Cin7 shows."""
-
-    syspro_cost_centre: str
-    cin7_value: str
-
-
-class TaxCodes(_MappingTable):
-    """SYSPRO tax codes to Cin7 tax rules."""
-
-    syspro_tax_code: str
-    cin7_tax_rule: str
-
-
-class PaymentTerms(_MappingTable):
-    """SYSPRO terms codes to Cin7 payment terms."""
-
-    syspro_terms_code: str
-    cin7_payment_term: str
-
-
-class Currencies(_MappingTable):
-    """SYSPRO currencies to ISO codes."""
-
-    syspro_currency: str
-    iso_code: str
-
-    @pa.check("iso_code", error="expected an ISO 4217 code of three capital letters: GBP")
-    def _iso(cls, column: pd.Series[str]) -> pd.Series[bool]:  # noqa: N805
-        stripped = column.str.strip()
-        return stripped.str.fullmatch("[A-Z]{3}") | (stripped == "")
-
-
-class Warehouses(_MappingTable):
-    """SYSPRO warehouses to Cin7 locations."""
-
-    syspro_warehouse: str
-    cin7_location: str
-
-
-SCHEMAS: dict[str, type[_MappingTable]] = {
-    "gl_accounts": GlAccounts,
-    "cost_centres": CostCentres,
-    "tax_codes": TaxCodes,
-    "payment_terms": PaymentTerms,
-    "currencies": Currencies,
-    "warehouses": Warehouses,
-}
-"""The pandera schema of each mapping table; its file is `<name>.csv`."""
-
-COLUMNS: dict[str, tuple[str, ...]] = {
-    "gl_accounts": ("match", "syspro_code", "cin7_account", "role", "note"),
-    "cost_centres": ("syspro_cost_centre", "cin7_value", "note"),
-    "tax_codes": ("syspro_tax_code", "cin7_tax_rule", "note"),
-    "payment_terms": ("syspro_terms_code", "cin7_payment_term", "note"),
-    "currencies": ("syspro_currency", "iso_code", "note"),
-    "warehouses": ("syspro_warehouse", "cin7_location", "note"),
-}
-"""The columns of each mapping table as its file has them; `note` may be left out."""
-
-
-@dataclass(frozen=True)
-class MappingProblem:
-    """One thing to correct: `line` of the file from 1, what was `found`, and what to do."""
-
-    file: str
-    line: int
-    column: str
-    found: str
-    message: str
-
-    def __str__(self) -> str:
-        column = f"{self.column}: " if self.column else ""
-        return f"{self.file}:{self.line}: {column}found {self.found!r}, {self.message}"
 
 
 @dataclass(frozen=True)
@@ -172,18 +39,30 @@ class Mappings:
     problems: tuple[MappingProblem, ...]
     folder: Path = Path()
 
-    def account_mapping(self, connection: Connection) -> AccountMapping:
-        """Return the look-up of GL codes; empty when `gl_accounts.csv` is absent."""
+    @property
+    def is_dated(self) -> bool:
+        """Whether any row is valid for some days only."""
+        return any(
+            bool(((table["valid_from"] != "") | (table["valid_to"] != "")).any())
+            for table in self.tables.values()
+        )
+
+    def file(self, name: str) -> str:
+        """Return the path of a table's file, as problems show it."""
+        return (self.folder / f"{name}.csv").as_posix()
+
+    def account_mapping(self, connection: Connection, on: date) -> AccountMapping:
+        """Return the look-up of GL codes on a day; empty without `gl_accounts.csv`."""
         table = self.tables.get("gl_accounts")
         if table is None:
             return AccountMapping({}, connection.syspro.gl_code)
-        return AccountMapping.from_table(table, connection.syspro.gl_code)
+        return AccountMapping.from_table(valid_rows(table, on), connection.syspro.gl_code)
 
-    def code_mapping(self, name: str, connection: Connection) -> CodeMapping:
-        """Return the look-up of another table, or what holds when its file is absent."""
+    def code_mapping(self, name: str, connection: Connection, on: date) -> CodeMapping:
+        """Return the look-up of another table on a day, or what holds without its file."""
         table = self.tables.get(name)
         if table is not None:
-            return CodeMapping.from_table(table)
+            return CodeMapping.from_table(valid_rows(table, on))
         defaults = connection.defaults
         absent = {
             "cost_centres": CodeMapping({}, lambda code: code),
@@ -193,6 +72,14 @@ class Mappings:
             "warehouses": CodeMapping({}, lambda _code: defaults.location),
         }
         return absent[name]
+
+
+def valid_rows(table: pd.DataFrame, on: date) -> pd.DataFrame:
+    """Return the rows of a validated table that are valid on a day."""
+    day = on.isoformat()  # dates written YYYY-MM-DD sort as text
+    began = (table["valid_from"] == "") | (table["valid_from"] <= day)
+    lasts = (table["valid_to"] == "") | (table["valid_to"] >= day)
+    return table[began & lasts]
 
 
 @dataclass(frozen=True)
@@ -274,8 +161,7 @@ def read_mappings(folder: Path) -> Mappings:
             tables[name], found = read_table(name, path.read_bytes(), path.as_posix())
             problems += found
         elif name == "gl_accounts":
-            message = "expected this file: without it no posting has a Cin7 account; write it"
-            problems.append(MappingProblem(path.as_posix(), 1, "", "no file", message))
+            problems.append(MappingProblem(path.as_posix(), 1, "", "no file", "no_file"))
     return Mappings(tables, tuple(problems), folder)
 
 
@@ -283,174 +169,20 @@ def _unknown_files(folder: Path) -> Iterator[MappingProblem]:
     """Yield the CSV files that nothing reads: a misspelt optional file must not look absent."""
     for path in sorted(folder.glob("*.csv")):
         if path.stem not in SCHEMAS:
-            message = f"expected a mapping table's name; {suggestion(path.stem, SCHEMAS)}"
-            yield MappingProblem(path.as_posix(), 1, "", path.name, message)
+            other = suggestion(path.stem, SCHEMAS)
+            yield MappingProblem(path.as_posix(), 1, "", path.name, "unknown_file", other)
 
 
-def read_table(
-    name: str, content: bytes, file: str
-) -> tuple[pd.DataFrame, list[MappingProblem]]:
-    """Return the good rows of a mapping file's content, and what is wrong with the others."""
-    table, problems = _read_csv(content, file, COLUMNS[name])
-    order = {column: place for place, column in enumerate(table.columns)}
-    try:
-        SCHEMAS[name].validate(table, lazy=True)
-    except SchemaErrors as errors:
-        found = _schema_problems(errors, table, file)
-        problems += found
-        table = table.drop(index=[*{problem.line for problem in found}])
-    if "role" in table:
-        table = table.assign(role=table["role"].replace("", "expense"))
-    problems.sort(key=lambda problem: (problem.line, order.get(problem.column, -1)))
-    return table, problems
-
-
-def _schema_problems(
-    errors: SchemaErrors, raw: pd.DataFrame, file: str
-) -> list[MappingProblem]:
-    """Return a problem for each cell that a check refused; a duplicate shows at its key."""
-    key = _key_columns(list(raw.columns))[-1]
-    cases = errors.failure_cases
-    return [
-        MappingProblem(file, int(line), column, str(found), check)
-        for column, check, found, line in zip(
-            cases["column"], cases["check"], cases["failure_case"], cases["index"], strict=True
-        )
-        if check != _DUPLICATE or column == key
-    ]
-
-
-def _read_csv(
-    content: bytes, file: str, expected: tuple[str, ...]
-) -> tuple[pd.DataFrame, list[MappingProblem]]:
-    """Return the rows that have every expected column, as text, indexed by line."""
-    records, problems = _records(content, file)
-    header_line, header = records[0] if records else (1, [])
-    if header or not problems:
-        problems += _header_problems(header, file, header_line, expected)
-    usable = {*expected} <= {*header, _OPTIONAL_COLUMN} and len({*header}) == len(header)
-    rows, lines = [], []
-    for line, cells in records[1:] if usable else []:
-        if len(cells) != len(header):
-            message = (
-                f"expected {len(header)}, as in the first line; quote a value with a comma"
-            )
-            problems.append(MappingProblem(file, line, "", f"{len(cells)} values", message))
-            continue
-        row = dict(zip(header, cells, strict=True))
-        rows.append([row.get(column, "") for column in expected])
-        lines.append(line)
-    index = pd.Index(lines, dtype="int64", name="line")
-    return pd.DataFrame(rows, index=index, columns=list(expected), dtype="str"), problems
-
-
-def _records(
-    content: bytes, file: str
-) -> tuple[list[tuple[int, list[str]]], list[MappingProblem]]:
-    """Return each record that is not blank, with the line it begins on."""
-    try:
-        text = content.replace(b"\0", b"\xff").decode("utf-8-sig")  # NUL: UTF-16, or no text
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        message = "expected UTF-8; save the file as 'CSV UTF-8'"
-        return [], [MappingProblem(file, line, "", "another encoding", message)]
-    records: list[tuple[int, list[str]]] = []
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    begin = 1
-    try:
-        for cells in reader:
-            if any(cell.strip() for cell in cells):
-                records.append((begin, cells))
-            begin = reader.line_num + 1
-    except csv.Error as error:
-        message = "expected closed quotes, doubled inside a value; rows from here are not read"
-        return records, [MappingProblem(file, begin, "", str(error), message)]
-    return records, []
-
-
-def _header_problems(
-    header: list[str], file: str, line: int, expected: tuple[str, ...]
-) -> list[MappingProblem]:
-    wanted = f"expected {','.join(expected)}"
-    if len(header) < 2:
-        text = header[0] if header else "nothing"
-        separated = "; separate the columns with commas" if ";" in text or "\t" in text else ""
-        return [MappingProblem(file, line, "", text, f"{wanted} in the first line{separated}")]
-    problems = []
-    for column in dict.fromkeys(header):
-        if column not in expected:
-            message = f"unknown column; {suggestion(column, expected)}"
-            problems.append(MappingProblem(file, line, column, column, message))
-        elif header.count(column) > 1:
-            message = "the column is there twice; remove one"
-            problems.append(MappingProblem(file, line, column, column, message))
-    for column in expected:
-        if column not in header and column != _OPTIONAL_COLUMN:
-            message = f"missing column: {wanted} in the first line; no row is read until then"
-            problems.append(MappingProblem(file, line, column, ",".join(header), message))
-    return problems
-
-
-def check_against_cin7(
-    mappings: Mappings,
-    accounts: Mapping[str, tuple[str, str]],
-    tax_rules: Collection[str],
-    payment_terms: Collection[str],
-    locations: Collection[str],
-) -> tuple[MappingProblem, ...]:
-    """Return every mapped target that Cin7 does not have or no longer uses.
-
-    Args:
-        mappings: the connection's tables.
-        accounts: status and class of every Cin7 account by code.
-        tax_rules: names of the active tax rules.
-        payment_terms: names of the active payment terms.
-        locations: names of the locations that are not deprecated.
-    """
-    problems = list(_account_problems(mappings, accounts))
-    for name, kind, known in (
-        ("tax_codes", "tax rule", tax_rules),
-        ("payment_terms", "payment term", payment_terms),
-        ("warehouses", "location", locations),
-    ):
-        problems += _target_problems(mappings, name, kind, frozenset(known))
-    return tuple(problems)
-
-
-def _account_problems(
-    mappings: Mappings, accounts: Mapping[str, tuple[str, str]]
-) -> Iterator[MappingProblem]:
-    table = mappings.tables.get("gl_accounts")
-    if table is None:
-        return
-    file = (mappings.folder / "gl_accounts.csv").as_posix()
-    for line, code, role in zip(table.index, table["cin7_account"], table["role"], strict=True):
-        message = _account_problem(code, role, accounts)
-        if message:
-            yield MappingProblem(file, int(line), "cin7_account", code, message)
-
-
-def _account_problem(
-    code: str, role: str, accounts: Mapping[str, tuple[str, str]]
-) -> str | None:
-    if code not in accounts:
-        return f"expected an account of Cin7; {suggestion(code, accounts)}"
-    status, account_class = accounts[code]
-    if status.upper() != "ACTIVE":
-        return f"expected an active account, Cin7 has it {status}; activate it or map another"
-    if role == "payable" and account_class.upper() != "LIABILITY":
-        return f"expected a LIABILITY account for role payable, Cin7 has it {account_class}"
-    return None
-
-
-def _target_problems(
-    mappings: Mappings, name: str, kind: str, known: frozenset[str]
-) -> Iterator[MappingProblem]:
-    table = mappings.tables.get(name)
-    if table is None:
-        return
-    file, column = (mappings.folder / f"{name}.csv").as_posix(), str(table.columns[1])
-    for line, target in zip(table.index, table[column], strict=True):
-        if target not in known:
-            message = f"expected an active {kind} of Cin7; {suggestion(target, known)}"
-            yield MappingProblem(file, int(line), column, target, message)
+__all__ = [
+    "COLUMNS",
+    "SCHEMAS",
+    "AccountMapping",
+    "CodeMapping",
+    "MappedAccount",
+    "MappingProblem",
+    "Mappings",
+    "Role",
+    "read_mappings",
+    "read_table",
+    "valid_rows",
+]

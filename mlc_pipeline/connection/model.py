@@ -11,6 +11,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 from collections.abc import Callable, Iterator
+from decimal import Decimal
 from typing import Annotated, Literal, NoReturn, Self
 from urllib.parse import SplitResult, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
@@ -148,6 +149,16 @@ def _date_only(value: object) -> object:
         return dt.date.fromisoformat(value) if isinstance(value, str) else _not_a_date(value)
     except ValueError:
         return _not_a_date(value)
+
+
+def _account_pattern(text: str) -> str:
+    rest = text.replace("{account}", "", 1).replace("{cost_centre}", "", 1)
+    if text and (len(text) - len(rest) != len("{account}{cost_centre}") or set(rest) & {*"{}"}):
+        raise _refusal(
+            f"found {text!r}, expected {{account}} and {{cost_centre}} once each, such as "
+            "{account}-{cost_centre}"
+        )
+    return text
 
 
 def _distinct(names: tuple[str, ...]) -> tuple[str, ...]:
@@ -431,8 +442,30 @@ class Policies(_Settings):
     po_link: Literal["grn_matching", "invoice_reference", "none"] = Field(
         default="grn_matching", description="How an invoice finds its purchase order"
     )
-    cost_centre: Literal["charge_reference", "header_attribute", "account", "none"] = Field(
-        default="charge_reference", description="What carries the cost centre in Cin7"
+    cost_centre: Literal[
+        "charge_reference", "header_attribute", "one_a_document", "account", "none"
+    ] = Field(default="charge_reference", description="What carries the cost centre in Cin7")
+    cost_centre_account: Annotated[str, AfterValidator(_account_pattern)] = Field(
+        default="",
+        description="With cost_centre: account, how Cin7's account codes are built, such as "
+        "{account}-{cost_centre}; '' when gl_accounts.csv names whole codes",
+    )
+    purchase_account_classes: Annotated[
+        tuple[Literal["EXPENSE", "ASSET", "LIABILITY", "REVENUE", "EQUITY"], ...],
+        Field(min_length=1),
+        AfterValidator(_distinct),
+    ] = Field(
+        default=("EXPENSE", "ASSET", "LIABILITY"),
+        description="Classes of Cin7 accounts that a purchase may use",
+    )
+    mapping_as_of: Literal["document_date", "now"] = Field(
+        default="document_date",
+        description="Which rows of the mapping files a replay uses: those of then or of today",
+    )
+    locked_period: Literal["hold", "redate"] = Field(
+        default="hold",
+        description="An invoice or credit dated before Cin7's lock date: held, or dated on "
+        "the first open day with its own date in the note",
     )
     on_change_after_posting: Literal["hold", "update"] = Field(
         default="hold", description="A SYSPRO document that changed after it was written"
@@ -443,6 +476,54 @@ class Policies(_Settings):
     order_stage_approach: Literal["STOCK", "INVOICE"] = Field(
         default="STOCK",
         description="Cin7 Approach of an order without receipts and invoices",
+    )
+
+    @property
+    def carries_cost_centre(self) -> bool:
+        """Whether each charge and line shows its cost centre."""
+        return self.cost_centre in ("charge_reference", "header_attribute", "one_a_document")
+
+    @property
+    def account_pattern(self) -> str:
+        """How an account code holds the cost centre; blank when it does not."""
+        return self.cost_centre_account if self.cost_centre == "account" else ""
+
+    @model_validator(mode="after")
+    def _pattern_is_used(self) -> Self:
+        if self.cost_centre_account and self.cost_centre != "account":
+            _refuse_at(
+                "Policies",
+                [
+                    (
+                        ("cost_centre_account",),
+                        f"found {self.cost_centre_account!r}, expected '' unless "
+                        "policies.cost_centre is account; change one of the two",
+                    )
+                ],
+            )
+        return self
+
+
+Percent = Annotated[Decimal, Field(ge=0, le=1000, max_digits=8, decimal_places=4)]
+Limit = Annotated[Decimal, Field(ge=0, max_digits=18, decimal_places=4)]
+
+
+class Match(_Settings):
+    """How far an invoice may be from its receipts and its order; null is no limit."""
+
+    quantity_percent: Percent | None = Field(
+        default=Decimal(0),
+        description="How much more may be invoiced than received or ordered, in percent",
+    )
+    quantity_absolute: Limit | None = Field(
+        default=None, description="The same in units; both limits hold where both are given"
+    )
+    price_percent: Percent | None = Field(
+        default=Decimal(5),
+        description="How far the invoiced value may be from the order's price, in percent",
+    )
+    price_absolute: Limit | None = Field(
+        default=None, description="The same in local currency and order line"
     )
 
 
@@ -469,6 +550,10 @@ class Connection(_Settings):
     defaults: Defaults = Field(description="Values where no mapping says otherwise")
     policies: Annotated[Policies, BeforeValidator(_empty_as_defaults)] = Field(
         default_factory=Policies, description="What to do where both ways are right"
+    )
+    match: Annotated[Match, BeforeValidator(_empty_as_defaults)] = Field(
+        default_factory=Match,
+        description="How far an invoice may be from its receipts and its order",
     )
     start_date: Annotated[dt.date, BeforeValidator(_date_only)] = Field(
         description="First business date that is synchronised"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator
+from decimal import Decimal
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 import yaml
@@ -21,6 +22,7 @@ _WORDS: dict[Any, str] = {
     int: "whole number",
     str: "text",
     dt.date: "date",
+    Decimal: "number",
 }
 
 
@@ -81,6 +83,8 @@ def _default(field: FieldInfo) -> str:
 
 def _as_yaml(value: object) -> str:
     """Return a default as it would stand in the file."""
+    if isinstance(value, Decimal):
+        return f"{value:f}"
     plain = list(value) if isinstance(value, tuple) else value
     text = yaml.safe_dump(plain, default_flow_style=True, width=200)
     return text.removesuffix("\n").removesuffix("\n...")

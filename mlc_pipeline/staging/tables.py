@@ -183,7 +183,9 @@ def _mapping(name: str, key: str, *columns: str) -> sa.Table:
         metadata,
         *_stamped(sa.Column("match", sa.Text, primary_key=True, server_default="exact")),
         sa.Column(key, sa.Text, primary_key=True),
+        sa.Column("valid_from", sa.Date, primary_key=True, server_default="0001-01-01"),
         *[sa.Column(column, sa.Text, nullable=False) for column in columns],
+        sa.Column("valid_to", sa.Date, nullable=False, server_default="9999-12-31"),
         sa.Column("note", sa.Text, nullable=False, server_default=""),
         schema="mapping",
     )

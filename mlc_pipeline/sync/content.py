@@ -149,7 +149,8 @@ class ReceiptContent(_Content):
 class InvoiceContent(_Content):
     """An AP invoice, on a purchase order or on a service purchase of its own.
 
-    `header` is set when the invoice needs a purchase of its own.
+    `header` is set when the invoice needs a purchase of its own, `original_date` when it is
+    dated otherwise than in SYSPRO.
     """
 
     marker: str
@@ -159,6 +160,7 @@ class InvoiceContent(_Content):
     header: HeaderContent | None = None
     receipts: tuple[str, ...] = ()
     invoice_date: date
+    original_date: date | None = None
     due_date: date
     lines: tuple[ProductLine, ...] = ()
     charges: tuple[Charge, ...] = ()
@@ -171,13 +173,17 @@ class InvoiceContent(_Content):
 
 
 class CreditContent(_Content):
-    """A credit note on the purchase of the invoice that it names; amounts positive."""
+    """A credit note on the purchase of the invoice that it names; amounts positive.
+
+    `original_date` is set when it is dated otherwise than in SYSPRO.
+    """
 
     marker: str
     supplier: str
     number: str
     credited_invoice: str
     credit_date: date
+    original_date: date | None = None
     charges: tuple[Charge, ...]
 
     @property

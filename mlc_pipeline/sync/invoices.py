@@ -17,33 +17,23 @@ from typing import Any
 
 from mlc_pipeline.connection.mappings import MappedAccount
 from mlc_pipeline.sync.content import Charge, CreditContent, InvoiceContent, ProductLine
+from mlc_pipeline.sync.journals import JOURNAL_TYPES, is_distribution, stray_reason
 from mlc_pipeline.sync.lines import ProductQuantity, charge, product_line
-from mlc_pipeline.sync.money import CENT, ZERO, allocate, rounded, to_base
-from mlc_pipeline.sync.orders import STOCKED, header, receipt_key
+from mlc_pipeline.sync.matching import ReceiptIndex, check_match
+from mlc_pipeline.sync.money import CENT, ZERO, allocate, in_foreign, to_base
+from mlc_pipeline.sync.orders import STOCKED, check_currency, header, receipt_key
 from mlc_pipeline.sync.plan import Hold, Known, PlanContext, Planned, judge, planned
 from mlc_pipeline.sync.rows import InvoiceRow, MatchRow, OrderLineRow, PostingRow, ReceiptRow
-from mlc_pipeline.sync.vocabulary import REASONS, Kind, Stage, Verdict
+from mlc_pipeline.sync.vocabulary import READY, REASONS, Kind, Stage, Verdict
 
 Content = InvoiceContent | CreditContent
 
 POSTING_TYPES: dict[str | None, str] = {
-    None: "document",
-    "I": "document",
-    "C": "document",
-    "D": "document",
-    "A": "adjustment",
-    "P": "payment",
-    "V": "revaluation",
+    code: declared.reason or declared.representation for code, declared in JOURNAL_TYPES.items()
 }
-"""What each SYSPRO AP journal type becomes: part of the document of its invoice, or the
-reason why it is held or excluded. A type that is not here is held as an adjustment."""
+"""What each SYSPRO AP journal type becomes: `document`, or the reason why it does not."""
 
-_CARRIES_COST_CENTRE = ("charge_reference", "header_attribute")
-
-
-def is_distribution(posting: PostingRow) -> bool:
-    """Tell whether a posting belongs to the distribution of its invoice's document."""
-    return POSTING_TYPES.get(posting.posting_type, "adjustment") == "document"
+_ATTRIBUTE_LIMIT = 256
 
 
 def invoice_key(supplier: str, invoice: str) -> str:
@@ -63,6 +53,10 @@ class InvoiceParts:
         order_lines: the lines of the orders of those receipts, by (order, line).
         referenced_order: the order that `reference` names, when the policy links by it.
         credited: source key of the invoice that a credit names.
+        credited_value: value of that invoice.
+        other_credits: the other credits that name it.
+        order_receipts: every receipt line of the orders that the matches lead to.
+        other_matches: what other invoices are matched to on those orders.
     """
 
     invoice: InvoiceRow
@@ -72,6 +66,10 @@ class InvoiceParts:
     order_lines: Mapping[tuple[str, Decimal], OrderLineRow] = field(default_factory=dict)
     referenced_order: str | None = None
     credited: str | None = None
+    credited_value: Decimal | None = None
+    other_credits: Sequence[InvoiceRow] = ()
+    order_receipts: Sequence[ReceiptRow] = ()
+    other_matches: Sequence[MatchRow] = ()
 
 
 @dataclass(frozen=True)
@@ -98,6 +96,7 @@ def plan_invoice(
     suppliers: Mapping[str, Planned],
     orders: Mapping[str, Planned],
     terms_of: Mapping[str, str | None],
+    currency_of: Mapping[str, str | None] | None = None,
 ) -> Planned:
     """Plan one AP invoice or credit.
 
@@ -107,9 +106,11 @@ def plan_invoice(
         suppliers: the planned suppliers by SYSPRO code.
         orders: the planned purchase orders by number.
         terms_of: SYSPRO terms code of each supplier.
+        currency_of: currency of each supplier in Cin7, by SYSPRO code.
     """
     parts = _in_order(parts)
     invoice = parts.invoice
+    context = context.as_of(invoice.invoice_date)
     key = invoice_key(invoice.supplier, invoice.invoice)
     was_invoice = context.known.get((Kind.INVOICE, key)) is not None  # a credit stays one
     is_credit_note = invoice.value < 0 and parts.credited is not None and not was_invoice
@@ -118,15 +119,28 @@ def plan_invoice(
 
     def build() -> tuple[Verdict, Content, list[Any]]:
         _check_identity(invoice, context, suppliers)
+        currency = context.currency(invoice.currency)
+        check_currency(invoice.supplier, currency, currency_of or {}, known)
+        dated = _booking_date(invoice, context, known)
+        is_new = known is None or known.state != "done"
+        if is_new:
+            context.guard_period(dated)
         _check_complete(parts, context, known)
         distribution = _distribution(parts, context)
+        if is_new:
+            _check_new(parts, context)
         if is_credit_note:
-            content: Content = _credit(parts, context, distribution)
+            content: Content = _credit(parts, context, distribution, dated)
         elif context.known.get((Kind.CREDIT_NOTE, key)) is not None:
             raise Hold("changed_after_posting", "it was written as a credit note before")
         else:
-            content = _invoice(parts, context, distribution, orders, terms_of)
-        return judge(known, content, may_update=_may_update_invoice(context))
+            content = _invoice(parts, context, distribution, orders, terms_of, dated)
+        verdict, content, changed = judge(
+            known, content, may_update=_may_update_invoice(context)
+        )
+        if verdict in READY:
+            context.guard_period(dated)
+        return verdict, content, changed
 
     return planned(
         Planned(
@@ -178,7 +192,68 @@ def _check_identity(
         raise Hold("supplier_unknown", f"supplier {invoice.supplier} is not in ApSupplier")
     if supplier.verdict is Verdict.HELD:
         raise Hold("supplier_held", f"supplier {invoice.supplier}: {supplier.reason}")
-    context.guard_period(dated)
+
+
+def _booking_date(invoice: InvoiceRow, context: PlanContext, known: Known | None) -> date:
+    """Return the date that the document has in Cin7: its own, or the first open day.
+
+    A document that is there keeps the date it was given, however far the lock date moves.
+    """
+    own = _date_of(invoice)
+    written = known.content if known is not None and known.state == "done" else None
+    if written is not None:
+        given = written.get("invoice_date") or written.get("credit_date")
+        was_moved = written.get("original_date") == own.isoformat()
+        return date.fromisoformat(given) if given and was_moved else own
+    lock = context.references.lock_date
+    may_move = context.connection.policies.locked_period == "redate"
+    return lock if may_move and lock is not None and own < lock else own
+
+
+def _check_new(parts: InvoiceParts, context: PlanContext) -> None:
+    """Check what is decided once, before a document is first written.
+
+    Raises:
+        Hold: the match is outside tolerance, or a credit is larger than its invoice.
+    """
+    if parts.matches and context.connection.policies.po_link != "none":
+        check_match(
+            parts.invoice,
+            parts.matches,
+            parts.other_matches,
+            parts.order_receipts or parts.receipts,
+            parts.order_lines,
+            context,
+        )
+    if parts.credited_value is not None:
+        _check_credited(parts, parts.credited_value, context)
+
+
+def _check_credited(parts: InvoiceParts, value: Decimal, context: PlanContext) -> None:
+    """Hold a credit that, with those before it, is larger than the invoice it names."""
+    invoice = parts.invoice
+    before = [c for c in parts.other_credits if _comes_before(c, invoice, context)]
+    others = -sum((c.value for c in before), ZERO)
+    if others - invoice.value > value:
+        names = ", ".join(c.invoice for c in before)
+        also = f" and the credits before it ({names}) over {others:.2f}" if before else ""
+        raise Hold(
+            "credit_too_large",
+            f"credit {invoice.invoice} over {-invoice.value:.2f}{also}: more than invoice "
+            f"{invoice.reference} over {value:.2f}",
+        )
+
+
+def _comes_before(other: InvoiceRow, invoice: InvoiceRow, context: PlanContext) -> bool:
+    """Tell whether another credit of the same invoice is in Cin7, or goes there first."""
+    key = invoice_key(other.supplier, other.invoice)
+    known = context.known.get((Kind.CREDIT_NOTE, key))
+    if known is not None and known.state == "done":
+        return True
+    return (str(other.invoice_date), other.invoice) < (
+        str(invoice.invoice_date),
+        invoice.invoice,
+    )
 
 
 def _check_complete(parts: InvoiceParts, context: PlanContext, known: Known | None) -> None:
@@ -210,7 +285,7 @@ def _check_complete(parts: InvoiceParts, context: PlanContext, known: Known | No
 
 def _role(posting: PostingRow, context: PlanContext) -> str:
     """Return expense, tax or payable; an unmapped code counts as expense until mapped."""
-    mapped = context.mappings.accounts.lookup(posting.gl_code)
+    mapped = context.target(posting.gl_code)
     return mapped.role if mapped else "expense"
 
 
@@ -223,7 +298,7 @@ def _distribution(parts: InvoiceParts, context: PlanContext) -> _Distribution:
     postings = [p for p in parts.postings if p.amount and _role(p, context) != "payable"]
     mapped = _mapped_postings(postings, context)
     amounts = _in_document_currency(parts.invoice, [p.amount for p in postings], context)
-    carries = context.connection.policies.cost_centre in _CARRIES_COST_CENTRE
+    carries = context.connection.policies.carries_cost_centre
     shares: list[_Share] = []
     tax, tax_accounts = ZERO, set()
     for posting, target, amount in zip(postings, mapped, amounts, strict=True):
@@ -234,6 +309,7 @@ def _distribution(parts: InvoiceParts, context: PlanContext) -> _Distribution:
         centre = context.cost_centre(posting.gl_code) if carries else None
         text = posting.reference or context.gl_names.get(posting.gl_code) or posting.gl_code
         shares.append(_Share(target.cin7_account, centre, amount, text))
+    _check_one_centre(shares, context)
     return _Distribution(tuple(shares), tax, tuple(sorted(tax_accounts)))
 
 
@@ -261,15 +337,10 @@ def _in_document_currency(
 ) -> list[Decimal]:
     if context.currency(invoice.currency) == context.references.base_currency:
         return list(amounts)
-    converted = [_in_foreign(amount, invoice) for amount in amounts]
+    rate, mul_div = invoice.exchange_rate, invoice.mul_div
+    converted = [in_foreign(amount, rate, mul_div) for amount in amounts]
     left = allocate(invoice.value - sum(converted, ZERO), [abs(a) for a in amounts])
     return [amount + cents for amount, cents in zip(converted, left, strict=True)]
-
-
-def _in_foreign(amount: Decimal, invoice: InvoiceRow) -> Decimal:
-    """Return a local amount in the currency of an invoice, to the cent."""
-    rate = invoice.exchange_rate or Decimal(1)
-    return rounded(amount * rate if invoice.mul_div == "D" else amount / rate)
 
 
 def _tax_rule_name(
@@ -291,6 +362,7 @@ def _invoice(
     distribution: _Distribution,
     orders: Mapping[str, Planned],
     terms_of: Mapping[str, str | None],
+    dated: date,
 ) -> InvoiceContent:
     invoice = parts.invoice
     if invoice.value < 0 and context.connection.policies.unnamed_credit == "hold":
@@ -304,16 +376,20 @@ def _invoice(
         charges = (_tax_charge(rule, distribution.tax_accounts[0]),)
     lines, charges = _with_tax(lines, charges, distribution.tax)
     marker = context.marker("AP", invoice.supplier, invoice.invoice)
-    dated = _date_of(invoice)
+    own = _date_of(invoice)
+    moved = dated if dated != own else None
+    if order and moved:
+        charges = (*charges, _date_charge(own, moved, (*lines, *charges)))
     return InvoiceContent(
         marker=marker,
         supplier=invoice.supplier,
         number=invoice.invoice,
         purchase_order=order,
-        header=None if order else _own_header(parts, context, marker, charges, terms_of),
+        header=None if order else _own_header(parts, context, marker, charges, terms_of, moved),
         receipts=_stocked_receipts(parts, order) if order and lines else (),
         invoice_date=dated,
-        due_date=invoice.due_date or dated,
+        original_date=own if moved else None,
+        due_date=invoice.due_date or own,
         lines=lines,
         charges=charges,
     )
@@ -337,12 +413,14 @@ def _own_header(
     marker: str,
     charges: Iterable[Charge],
     terms_of: Mapping[str, str | None],
+    moved: date | None,
 ) -> Any:
     invoice = parts.invoice
     attributes = {}
-    if context.connection.policies.cost_centre == "header_attribute":
+    if context.connection.policies.cost_centre in ("header_attribute", "one_a_document"):
         centres = sorted({c.cost_centre for c in charges if c.cost_centre})
-        attributes["2"] = "; ".join(centres)[:256]
+        attributes["2"] = _attribute("; ".join(centres))
+    moved_text = f"; dated {moved} here, its period is locked" if moved else ""
     return header(
         context,
         marker=marker,
@@ -353,9 +431,44 @@ def _own_header(
         mul_div=invoice.mul_div,
         service_only=True,
         approach="INVOICE",
-        note=f"SYSPRO invoice {invoice.invoice} of {invoice.invoice_date}",
+        note=f"SYSPRO invoice {invoice.invoice} of {invoice.invoice_date}{moved_text}",
         attributes=attributes,
     )
+
+
+def _attribute(text: str) -> str:
+    """Return a text that fits an additional attribute whole.
+
+    Raises:
+        Hold: too_long; a list that is cut would be another list.
+    """
+    if len(text) > _ATTRIBUTE_LIMIT:
+        raise Hold("too_long", f"the cost centres need {len(text)} characters: {text[:60]}…")
+    return text
+
+
+def _date_charge(own: date, moved: date, items: Sequence[ProductLine | Charge]) -> Charge:
+    """Return a charge of nothing that keeps the date of a document without a note."""
+    last = items[-1]
+    text = f"SYSPRO date {own}; dated {moved} here, its period is locked"
+    return charge(text, ZERO, tax_rule=last.tax_rule, account=last.account)
+
+
+def _check_one_centre(shares: Iterable[_Share], context: PlanContext) -> None:
+    """Hold a document over several cost centres when each may show only one.
+
+    Raises:
+        Hold: several_cost_centres, with the amount of each.
+    """
+    if context.connection.policies.cost_centre != "one_a_document":
+        return
+    totals: dict[str, Decimal] = {}
+    for share in shares:
+        centre = share.cost_centre or "none"
+        totals[centre] = totals.get(centre, ZERO) + share.amount
+    if len(totals) > 1:
+        shown = "; ".join(f"{centre}: {total:.2f}" for centre, total in sorted(totals.items()))
+        raise Hold("several_cost_centres", shown)
 
 
 def _order_of(parts: InvoiceParts, context: PlanContext) -> str | None:
@@ -410,10 +523,7 @@ def _matched_products(
     parts: InvoiceParts, context: PlanContext, distribution: _Distribution
 ) -> list[ProductQuantity]:
     """Return quantity and value of each stocked product that the invoice is matched to."""
-    by_entry = {(r.grn, r.journal, r.journal_entry): r for r in parts.receipts}
-    by_grn: dict[str, list[ReceiptRow]] = {}
-    for receipt in parts.receipts:
-        by_grn.setdefault(receipt.grn, []).append(receipt)
+    index = ReceiptIndex(parts.receipts)
     values = _in_document_scale(parts, context)
     buckets = {(s.account, s.cost_centre): ZERO for s in distribution.shares}
     for share in distribution.shares:
@@ -422,13 +532,9 @@ def _matched_products(
         return []
     items: dict[str, ProductQuantity] = {}
     for match, value in zip(parts.matches, values, strict=True):
-        candidates = by_grn.get(match.grn, [])
-        if len(candidates) > 1:
-            entry = by_entry.get((match.grn, match.journal, match.entry_number))
-            candidates = [entry] if entry else []
-        if not candidates:
+        receipt = index.find(match)
+        if receipt is None:
             raise Hold("match_unclear", f"GRN {match.grn}: which of its lines is matched?")
-        receipt = candidates[0]
         line = parts.order_lines.get((receipt.purchase_order or "", receipt.line))
         sku = receipt.stock_code or ""
         if line is None or line.line_type != STOCKED or not match.matched_quantity:
@@ -447,7 +553,8 @@ def _in_document_scale(parts: InvoiceParts, context: PlanContext) -> list[Decima
     invoice, values = parts.invoice, [m.matched_value for m in parts.matches]
     if context.currency(invoice.currency) == context.references.base_currency:
         return values
-    return [_in_foreign(value, invoice) for value in values]
+    rate, mul_div = invoice.exchange_rate, invoice.mul_div
+    return [in_foreign(value, rate, mul_div) for value in values]
 
 
 def _bucket_of(
@@ -460,8 +567,10 @@ def _bucket_of(
     Its own GL code's when the invoice posts there, else the largest of the invoice's.
     """
     if receipt.gl_code:
-        mapped = context.mappings.accounts.lookup(receipt.gl_code)
-        own = (mapped.cin7_account if mapped else "", context.cost_centre(receipt.gl_code))
+        mapped = context.target(receipt.gl_code)
+        carries = context.connection.policies.carries_cost_centre
+        centre = context.cost_centre(receipt.gl_code) if carries else None
+        own = (mapped.cin7_account if mapped else "", centre)
         if own in buckets:
             return own
     return max(buckets, key=lambda bucket: (buckets[bucket], bucket[0]))
@@ -517,7 +626,7 @@ def _with_tax(
 
 
 def _credit(
-    parts: InvoiceParts, context: PlanContext, distribution: _Distribution
+    parts: InvoiceParts, context: PlanContext, distribution: _Distribution, dated: date
 ) -> CreditContent:
     """Return the credit note on the invoice that is named; amounts positive."""
     invoice, credited = parts.invoice, parts.credited or ""
@@ -531,12 +640,16 @@ def _credit(
     if distribution.tax and not charges:
         charges = [_tax_charge(rule, distribution.tax_accounts[0])]
     _, taxed = _with_tax((), charges, -distribution.tax)
+    own = _date_of(invoice)
+    if dated != own:
+        taxed = (*taxed, _date_charge(own, dated, taxed))
     return CreditContent(
         marker=context.marker("AP", invoice.supplier, invoice.invoice),
         supplier=invoice.supplier,
         number=invoice.invoice,
         credited_invoice=credited,
-        credit_date=_date_of(invoice),
+        credit_date=dated,
+        original_date=own if dated != own else None,
         charges=taxed,
     )
 
@@ -545,7 +658,7 @@ def plan_stray_postings(postings: Iterable[PostingRow], context: PlanContext) ->
     """Plan postings that are not part of an invoice's document.
 
     Distribution postings whose invoice is not there wait, one row per invoice; every other
-    journal type gets the verdict that `POSTING_TYPES` declares, one row per posting.
+    journal type gets the verdict that `JOURNAL_TYPES` declares, one row per posting.
     """
     waiting: dict[str, list[PostingRow]] = {}
     result = []
@@ -554,10 +667,8 @@ def plan_stray_postings(postings: Iterable[PostingRow], context: PlanContext) ->
             key = invoice_key(posting.supplier, posting.invoice)
             waiting.setdefault(key, []).append(posting)
             continue
-        reason = REASONS[POSTING_TYPES.get(posting.posting_type, "adjustment")]
-        result.append(
-            _stray(f"posting {posting.key}", [posting], reason.code, context, posting.key)
-        )
+        code = stray_reason(posting)
+        result.append(_stray(f"posting {posting.key}", [posting], code, context, posting.key))
     for key, group in waiting.items():
         detail = f"{len(group)} posting(s) of invoice {group[0].invoice}"
         result.append(_stray(detail, group, "invoice_missing", context, key))

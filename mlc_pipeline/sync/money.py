@@ -70,6 +70,15 @@ def to_base(amount: Decimal, rate: Decimal, mul_div: str | None) -> Decimal:
         return rounded(amount / rate if mul_div == "D" else amount * rate)
 
 
+def in_foreign(amount: Decimal, rate: Decimal, mul_div: str | None) -> Decimal:
+    """Convert a local amount to supplier currency, to the cent; the inverse of `to_base`."""
+    if rate == 0:
+        return amount
+    with localcontext() as context:
+        context.prec = 50
+        return rounded(amount * rate if mul_div == "D" else amount / rate)
+
+
 def cin7_rate(rate: Decimal, mul_div: str | None) -> Decimal:
     """Return Cin7's rate (base units per supplier unit) for a SYSPRO rate.
 

@@ -30,7 +30,7 @@ from mlc_pipeline.sync.lines import (
 from mlc_pipeline.sync.money import ZERO, cin7_rate, discounted, rounded
 from mlc_pipeline.sync.plan import Hold, Known, PlanContext, Planned, judge, planned
 from mlc_pipeline.sync.rows import OrderLineRow, OrderRow, ReceiptRow
-from mlc_pipeline.sync.vocabulary import REASONS, Kind, Stage, Verdict
+from mlc_pipeline.sync.vocabulary import READY, REASONS, Kind, Stage, Verdict
 
 STOCKED, FREIGHT, MISCELLANEOUS, COMMENT, NON_STOCKED = "1", "4", "5", "6", "7"
 """SYSPRO's purchase order line types."""
@@ -129,11 +129,41 @@ class _Body:
     missing: dict[str, tuple[str, str, str]]
 
 
+def check_currency(
+    supplier: str, currency: str, currency_of: Mapping[str, str | None], known: Known | None
+) -> None:
+    """Hold a new document in another currency than its supplier has in Cin7.
+
+    Cin7 keeps one currency a supplier, and a purchase takes it whatever the document says.
+
+    Raises:
+        Hold: currency_differs.
+    """
+    wanted = currency_of.get(supplier)
+    is_there = known is not None and known.state == "done"
+    if wanted and wanted != currency and not is_there:
+        raise Hold(
+            "currency_differs",
+            f"the document is in {currency}, supplier {supplier} is in {wanted} in Cin7",
+        )
+
+
 def plan_order(
-    parts: OrderParts, context: PlanContext, held_suppliers: frozenset[str]
+    parts: OrderParts,
+    context: PlanContext,
+    held_suppliers: frozenset[str],
+    currency_of: Mapping[str, str | None] | None = None,
 ) -> Planned:
-    """Plan one purchase order: create, update, void, unchanged, held or excluded."""
+    """Plan one purchase order: create, update, void, unchanged, held or excluded.
+
+    Args:
+        parts: the order and what hangs on it.
+        context: settings, mappings, references, ledger.
+        held_suppliers: codes of suppliers that are held.
+        currency_of: currency of each supplier in Cin7, by SYSPRO code.
+    """
     order = parts.order
+    context = context.as_of(order.order_date)
     known = context.known.get((Kind.PURCHASE_ORDER, order.purchase_order))
     stage = stage_of(parts)
 
@@ -146,6 +176,8 @@ def plan_order(
             raise Hold("unreadable_row", "a line of the order could not be read; see its row")
         if order.supplier in held_suppliers:
             raise Hold("supplier_held", f"supplier {order.supplier}")
+        currency = context.currency(order.currency)
+        check_currency(order.supplier, currency, currency_of or {}, known)
         content = order_content(parts, context, stage, known)
         if not content.lines and not content.charges:
             raise Hold("empty", f"purchase order {order.purchase_order} has no lines to send")
@@ -335,14 +367,16 @@ def _plan_receipt(
         received = rows[0].receipt_date
         if received is None or rows[0].partition is None:
             raise Hold("undated", f"GRN {grn} has no receipt date")
-        context.guard_period(received)
         content = ReceiptContent(
             purchase_order=purchase_order,
             grn=grn,
             received=received,
             lines=_receipt_lines(stocked),
         )
-        return judge(known, content, may_update=lambda *_: False)
+        verdict, content, changed = judge(known, content, may_update=lambda *_: False)
+        if verdict in READY:
+            context.guard_period(received)
+        return verdict, content, changed
 
     return planned(
         Planned(

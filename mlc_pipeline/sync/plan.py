@@ -14,8 +14,10 @@ from decimal import Decimal
 from typing import Any, Protocol, TypeVar
 
 from mlc_pipeline.connection.errors import GlCodeError
+from mlc_pipeline.connection.mapping_problems import KINDS
 from mlc_pipeline.connection.mappings import AccountMapping, CodeMapping, MappedAccount
 from mlc_pipeline.connection.model import Connection
+from mlc_pipeline.connection.targets import BookAccount, account_problem
 from mlc_pipeline.sync.content import _Content
 from mlc_pipeline.sync.vocabulary import REASONS, Kind, Verdict
 
@@ -50,6 +52,8 @@ class AccountReference:
     code: str
     status: str
     account_class: str
+    account_type: str = ""
+    system_account: str = ""
 
 
 @dataclass(frozen=True)
@@ -111,13 +115,38 @@ class KnownDocuments(Protocol):
 
 @dataclass(frozen=True)
 class PlanContext:
-    """Everything that planning may look at besides the staged rows."""
+    """Everything that planning may look at besides the staged rows.
+
+    Attributes:
+        connection: settings.
+        references: Cin7's reference books.
+        mappings: the mapping as of `dated`, else as of today.
+        known: what the ledger knows.
+        gl_names: descriptions of GL codes.
+        history: the mapping as of a day; None when no row has dates.
+        dated: the day whose mapping this is, when it is not today's.
+    """
 
     connection: Connection
     references: References
     mappings: Mappings
     known: KnownDocuments
     gl_names: Mapping[str, str] = field(default_factory=dict)
+    history: Callable[[date], Mappings] | None = None
+    dated: date | None = None
+
+    def as_of(self, day: date | None) -> PlanContext:
+        """Return the context of a document of a day: its mapping is the one of then.
+
+        By `policies.mapping_as_of` it may be today's instead; an undated document's is.
+        """
+        is_now = self.connection.policies.mapping_as_of == "now"
+        if self.history is None or day is None or is_now:
+            return self
+        return replace(self, mappings=self.history(day), dated=day)
+
+    def _then(self) -> str:
+        return f" on {self.dated}" if self.dated else ""
 
     def marker(self, *parts: str) -> str:
         """Return the text that names a SYSPRO document inside Cin7."""
@@ -134,7 +163,9 @@ class PlanContext:
             return local
         mapped = self.mappings.currencies.lookup(code)
         if mapped is None:
-            raise Hold("currency_unmapped", f"currency {code!r} is not in currencies.csv")
+            raise Hold(
+                "currency_unmapped", f"currency {code!r} is not in currencies.csv{self._then()}"
+            )
         return mapped
 
     def payment_term(self, code: str | None) -> str:
@@ -146,7 +177,10 @@ class PlanContext:
         default = self.connection.defaults.payment_term
         term = default if code is None else self.mappings.payment_terms.lookup(code)
         if term is None:
-            raise Hold("terms_unmapped", f"terms code {code!r} is not in payment_terms.csv")
+            raise Hold(
+                "terms_unmapped",
+                f"terms code {code!r} is not in payment_terms.csv{self._then()}",
+            )
         if term not in self.references.payment_terms:
             raise Hold("terms_unmapped", f"Cin7 has no active payment term {term!r}")
         return term
@@ -165,7 +199,9 @@ class PlanContext:
         else:
             name = defaults.tax_rule if code is None else self.mappings.tax_codes.lookup(code)
         if name is None:
-            raise Hold("tax_unmapped", f"tax code {code!r} is not in tax_codes.csv")
+            raise Hold(
+                "tax_unmapped", f"tax code {code!r} is not in tax_codes.csv{self._then()}"
+            )
         rule = self.references.tax_rules.get(name)
         if rule is None or not rule.usable:
             raise Hold("tax_unmapped", f"Cin7 has no active purchase tax rule {name!r}")
@@ -180,22 +216,43 @@ class PlanContext:
         default = self.connection.defaults.location
         location = default if not warehouse else self.mappings.warehouses.lookup(warehouse)
         if location is None:
-            raise Hold("location_unmapped", f"warehouse {warehouse!r} is not in warehouses.csv")
+            raise Hold(
+                "location_unmapped",
+                f"warehouse {warehouse!r} is not in warehouses.csv{self._then()}",
+            )
         if location not in self.references.locations:
             raise Hold("location_unmapped", f"Cin7 has no location {location!r}")
         return location
 
+    def target(self, gl_code: str) -> MappedAccount | None:
+        """Return where a GL code goes, None when no row speaks of it; Cin7 is not asked.
+
+        By `policies.cost_centre_account` the cost centre completes the account's code; an
+        exact row names the whole code already.
+        """
+        mapped = self.mappings.accounts.lookup(gl_code)
+        pattern = self.connection.policies.account_pattern
+        if mapped is None or not pattern or mapped.role != "expense":
+            return mapped
+        centre = self.cost_centre(gl_code)
+        if centre is None or mapped.rule.startswith("exact "):
+            return mapped
+        code = pattern.format(account=mapped.cin7_account, cost_centre=centre)
+        return replace(mapped, cin7_account=code)
+
     def account(self, gl_code: str) -> MappedAccount:
-        """Return the mapped Cin7 account of a GL code, checked to be active there.
+        """Return the mapped Cin7 account of a GL code, checked to be usable there.
 
         Raises:
             Hold: unmapped_account, account_unusable.
         """
-        mapped = self.mappings.accounts.lookup(gl_code)
+        mapped = self.target(gl_code)
         if mapped is None:
             name = self.gl_names.get(gl_code)
             shown = f"{gl_code} ({name})" if name else gl_code
-            raise Hold("unmapped_account", f"GL code {shown} is not in gl_accounts.csv")
+            raise Hold(
+                "unmapped_account", f"GL code {shown} is not in gl_accounts.csv{self._then()}"
+            )
         account = self.references.accounts.get(mapped.cin7_account)
         if account is None:
             raise Hold(
@@ -203,23 +260,37 @@ class PlanContext:
                 f"GL code {gl_code} is mapped to {mapped.cin7_account}, "
                 "which Cin7 does not have",
             )
-        if account.status.upper() != "ACTIVE":
+        has = BookAccount(
+            account.status,
+            account.account_class,
+            account_type=account.account_type,
+            system_account=account.system_account,
+        )
+        classes = self.connection.policies.purchase_account_classes
+        found = account_problem(has, mapped.role, classes)
+        if found:
+            kind, other = found
+            expected = KINDS[kind][0].format(other=other)
             raise Hold(
                 "account_unusable",
-                f"GL code {gl_code} is mapped to {mapped.cin7_account}, which is "
-                f"{account.status} in Cin7",
+                f"GL code {gl_code} is mapped to {mapped.cin7_account}: expected {expected}",
             )
         return mapped
 
     def cost_centre(self, gl_code: str) -> str | None:
         """Return the cost centre of a GL code as Cin7 should show it, if it has one."""
+        cost_centre = self.raw_cost_centre(gl_code)
+        if cost_centre is None:
+            return None
+        return self.mappings.cost_centres.lookup(cost_centre) or cost_centre
+
+    def raw_cost_centre(self, gl_code: str) -> str | None:
+        """Return the cost centre of a GL code as SYSPRO has it, if it has one."""
         try:
             _account, cost_centre = self.connection.syspro.gl_code.split(gl_code)
         except GlCodeError:
             return None  # a balance sheet account, mapped as a whole
-        if cost_centre is None:
-            return None
-        return self.mappings.cost_centres.lookup(cost_centre) or cost_centre
+        return cost_centre
 
     def guard_period(self, dated: date) -> None:
         """Refuse a date in a period that Cin7 has locked.

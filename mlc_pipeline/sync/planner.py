@@ -38,7 +38,7 @@ from mlc_pipeline.sync.suppliers import (
     plan_suppliers,
     shared_names,
 )
-from mlc_pipeline.sync.vocabulary import REASONS, Kind, Verdict
+from mlc_pipeline.sync.vocabulary import READY, REASONS, Kind, Verdict
 
 ORDER_ENTITIES = ("purchase_orders", "purchase_order_lines", "receipts")
 INVOICE_ENTITIES = ("invoices", "postings", "receipt_matches")
@@ -91,6 +91,15 @@ def plan_supplier_window(
     engine: sa.Engine, stamp: Stamp, window: Window, context: PlanContext, ledger: Ledger
 ) -> Plan:
     """Plan the suppliers that the window's documents need, or all, by policy."""
+    plan = suppliers_of(engine, window, context, ledger)
+    _write(engine, PLAN["suppliers"], stamp, window, plan)
+    return plan
+
+
+def suppliers_of(
+    engine: sa.Engine, window: Window, context: PlanContext, ledger: Ledger
+) -> Plan:
+    """Return the plan of a window's suppliers without writing it."""
     with engine.connect() as connection:
         master = staged.suppliers(connection, window.connection)
         invoices = staged.considered_invoices(connection, window)
@@ -110,7 +119,6 @@ def plan_supplier_window(
     plan = Plan()
     for planned in plan_suppliers(rows, context, index, shared_names(master.values())):
         plan.add(days[planned.source_key], planned)
-    _write(engine, PLAN["suppliers"], stamp, window, plan)
     return plan
 
 
@@ -127,10 +135,22 @@ def _with_known(context: PlanContext, known: Mapping[Any, Known]) -> PlanContext
     return replace(context, known=known)
 
 
+Newer = Mapping[tuple[Kind, str], Planned]
+"""Planned documents by kind and source key."""
+
+
 def read_plan(
-    connection: sa.Connection, name: str, keys: Iterable[str], kind: Kind, table: sa.Table
+    connection: sa.Connection,
+    name: str,
+    keys: Iterable[str],
+    kind: Kind,
+    table: sa.Table,
+    newer: Newer | None = None,
 ) -> dict[str, Planned]:
-    """Return the latest planned document of each key, without its content."""
+    """Return the latest planned document of each key, without its content.
+
+    Those of `newer` count before what the table has.
+    """
     wanted, found = sorted(set(keys)), {}
     for start in range(0, len(wanted), 5000):
         query = (
@@ -151,6 +171,9 @@ def read_plan(
                 reason_code=row.reason_code,
                 reason=row.reason,
             )
+    for key in wanted:
+        if newer and (kind, key) in newer:
+            found[key] = newer[kind, key]
     return found
 
 
@@ -158,6 +181,27 @@ def plan_purchase_window(
     engine: sa.Engine, stamp: Stamp, window: Window, context: PlanContext, ledger: Ledger
 ) -> Plan:
     """Plan the purchase orders and receipts that the window looks at."""
+    plan = purchases_of(engine, window, context, ledger)
+    _write(engine, PLAN["purchases"], stamp, window, plan)
+    return plan
+
+
+def purchases_of(
+    engine: sa.Engine,
+    window: Window,
+    context: PlanContext,
+    ledger: Ledger,
+    newer: Newer | None = None,
+) -> Plan:
+    """Return the plan of a window's orders and receipts without writing it.
+
+    Args:
+        engine: our database.
+        window: the days.
+        context: settings, mappings, references.
+        ledger: what was written before.
+        newer: planned documents that count before those of the plan tables.
+    """
     with engine.connect() as connection:
         invoices = staged.considered_invoices(connection, window)
         matches = staged.matches_of(connection, window, invoices)
@@ -169,7 +213,14 @@ def plan_purchase_window(
         )
         rejected = staged.rejected(connection, window, ORDER_ENTITIES)
         invoiced = _invoiced_orders(connection, window, matches, context, invoices)
-        held = _held_suppliers(connection, window, [h.supplier for h in headers.values()])
+        codes = [h.supplier for h in headers.values()]
+        suppliers = _planned_suppliers(connection, window, codes, newer)
+        currencies = _currencies(connection, window, ledger, suppliers, context)
+    held = frozenset(
+        code
+        for code in codes
+        if code not in suppliers or suppliers[code].verdict is Verdict.HELD
+    )
     keys = [f"{r.purchase_order}|{r.grn}" for group in receipts.values() for r in group]
     known = _known(ledger, {Kind.PURCHASE_ORDER: orders, Kind.RECEIPT: keys})
     context = _with_known(context, known)
@@ -188,7 +239,7 @@ def plan_purchase_window(
             is_invoiced=key in invoiced,
             is_broken=key in broken,
         )
-        order = plan_order(parts, context, held)
+        order = plan_order(parts, context, held, currencies)
         plan.add(day, order)
         for receipt in plan_receipts(parts, order, context):
             is_here = receipt.home is None or window.covers(receipt.home)
@@ -199,7 +250,6 @@ def plan_purchase_window(
         plan.add(window.last, plan_order(undated, context, held))
     _add_rejected(plan, window, rejected, Kind.PURCHASE_ORDER)
     _add_vanished(plan, window, ledger, [Kind.PURCHASE_ORDER, Kind.RECEIPT])
-    _write(engine, PLAN["purchases"], stamp, window, plan)
     return plan
 
 
@@ -231,14 +281,43 @@ def _invoiced_orders(
     return {r.purchase_order for r in receipts if r.purchase_order}
 
 
-def _held_suppliers(
-    connection: sa.Connection, window: Window, codes: list[str]
-) -> frozenset[str]:
-    """Return the suppliers that are held, or that SYSPRO's master does not have."""
-    planned = read_plan(connection, window.connection, codes, Kind.SUPPLIER, PLAN["suppliers"])
-    return frozenset(
-        code for code in codes if code not in planned or planned[code].verdict is Verdict.HELD
+def _planned_suppliers(
+    connection: sa.Connection, window: Window, codes: Iterable[str], newer: Newer | None
+) -> dict[str, Planned]:
+    """Return the planned suppliers by code; one that is absent SYSPRO's master has not."""
+    name, kind = window.connection, Kind.SUPPLIER
+    return read_plan(connection, name, codes, kind, PLAN["suppliers"], newer)
+
+
+def _currencies(
+    connection: sa.Connection,
+    window: Window,
+    ledger: Ledger,
+    suppliers: Mapping[str, Planned],
+    context: PlanContext,
+) -> dict[str, str | None]:
+    """Return the currency of each supplier in Cin7, None where that is not known.
+
+    One that this cycle makes or changes will have the currency of SYSPRO's master.
+    """
+    table = CIN7["suppliers"]
+    query = sa.select(table.c.id, table.c.currency).where(
+        table.c.connection == window.connection
     )
+    links = ledger.supplier_links()
+    there = {
+        links[row.id]: row.currency for row in connection.execute(query) if row.id in links
+    }
+    master = staged.suppliers(connection, window.connection)
+    found: dict[str, str | None] = {}
+    for code, planned in suppliers.items():
+        found[code] = there.get(code)
+        if code in master and (planned.verdict in READY or code not in there):
+            local = context.connection.syspro.local_currency
+            own = master[code].currency
+            is_local = own in (None, local)
+            found[code] = local if is_local else context.mappings.currencies.lookup(own or "")
+    return found
 
 
 def _add_rejected(
@@ -283,8 +362,22 @@ def plan_invoice_window(
     engine: sa.Engine, stamp: Stamp, window: Window, context: PlanContext, ledger: Ledger
 ) -> Plan:
     """Plan the invoices, credits and stray postings that the window looks at."""
+    plan = invoices_of(engine, window, context, ledger)
+    _write(engine, PLAN["invoices"], stamp, window, plan)
+    return plan
+
+
+def invoices_of(
+    engine: sa.Engine,
+    window: Window,
+    context: PlanContext,
+    ledger: Ledger,
+    newer: Newer | None = None,
+) -> Plan:
+    """Return the plan of a window's invoices without writing it; see `purchases_of`."""
     with engine.connect() as connection:
-        material = _Material(connection, window, context)
+        material = _Material(connection, window, context, newer)
+        currencies = _currencies(connection, window, ledger, material.suppliers, context)
         rejected = staged.rejected(connection, window, INVOICE_ENTITIES)
     credited = [c for p in material.parts if (c := p.credited) is not None]
     keys = [invoice_key(p.invoice.supplier, p.invoice.invoice) for p in material.parts]
@@ -292,7 +385,7 @@ def plan_invoice_window(
         ledger,
         {
             Kind.INVOICE: [*keys, *credited],
-            Kind.CREDIT_NOTE: keys,
+            Kind.CREDIT_NOTE: [*keys, *material.other_credit_keys()],
             Kind.PURCHASE_ORDER: material.orders,
         },
     )
@@ -305,6 +398,7 @@ def plan_invoice_window(
             suppliers=material.suppliers,
             orders=material.orders,
             terms_of=material.terms,
+            currency_of=currencies,
         )
         key = (parts.invoice.supplier, parts.invoice.invoice)
         plan.add(material.days.get(key, window.last), planned)
@@ -312,14 +406,19 @@ def plan_invoice_window(
         plan.add(window.clamp([stray.home]), stray)
     _add_rejected(plan, window, rejected, Kind.INVOICE)
     _add_vanished(plan, window, ledger, [Kind.INVOICE, Kind.CREDIT_NOTE])
-    _write(engine, PLAN["invoices"], stamp, window, plan)
     return plan
 
 
 class _Material:
     """Everything that planning a window's invoices looks at, read at once."""
 
-    def __init__(self, connection: sa.Connection, window: Window, context: PlanContext) -> None:
+    def __init__(
+        self,
+        connection: sa.Connection,
+        window: Window,
+        context: PlanContext,
+        newer: Newer | None,
+    ) -> None:
         name = window.connection
         self.days = staged.considered_invoices(connection, window)
         pair = ("supplier", "invoice")
@@ -334,15 +433,21 @@ class _Material:
         references = {row.reference for row in rows if row.reference}
         if context.connection.policies.po_link == "invoice_reference":
             orders |= references
-        headers, lines, _ = staged.order_parts(connection, window, orders)
+        headers, lines, received = staged.order_parts(connection, window, orders)
         self._order_lines = {
             (line.purchase_order, line.line): line for ls in lines.values() for line in ls
         }
+        self._received = received
+        notes = {(r.supplier, r.grn) for rs in received.values() for r in rs}
+        all_matches = staged.rows_by(
+            connection, name, MatchRow, "receipt_matches", ("supplier", "grn"), notes
+        )
+        self._all_matches = grouped(all_matches, "supplier", "grn")
         self._postings = grouped(postings, *pair)
         self._matches = grouped(matches, *pair)
         self._receipts = grouped(receipts, "supplier", "grn")
         self._headers = headers
-        self._credited = self._credited_keys(connection, name, rows)
+        self._credited, self._credits = self._credited_rows(connection, name, rows)
         self.parts = [self._parts_of(row) for row in sorted(rows, key=_invoice_order)]
         here = {(row.supplier, row.invoice) for row in rows}
         self.stray = [
@@ -354,22 +459,35 @@ class _Material:
             )
         ]
         codes = {row.supplier for row in rows}
-        self.suppliers = read_plan(connection, name, codes, Kind.SUPPLIER, PLAN["suppliers"])
+        self.suppliers = _planned_suppliers(connection, window, codes, newer)
         self.orders = read_plan(
-            connection, name, orders, Kind.PURCHASE_ORDER, PLAN["purchases"]
+            connection, name, orders, Kind.PURCHASE_ORDER, PLAN["purchases"], newer
         )
         master = staged.suppliers(connection, name)
         self.terms = {code: row.terms_code for code, row in master.items()}
 
     @staticmethod
-    def _credited_keys(
+    def _credited_rows(
         connection: sa.Connection, name: str, rows: Iterable[InvoiceRow]
-    ) -> set[tuple[str, str]]:
+    ) -> tuple[dict[tuple[str, str], InvoiceRow], dict[tuple[str, str], list[InvoiceRow]]]:
+        """Return the invoices that the credits name, and every credit that names them."""
         wanted = [(r.supplier, r.reference) for r in rows if r.value < 0 and r.reference]
-        found = staged.rows_by(
-            connection, name, InvoiceRow, "invoices", ("supplier", "invoice"), wanted
+        read = (connection, name, InvoiceRow, "invoices")
+        named = staged.rows_by(*read, ("supplier", "invoice"), wanted)
+        naming = staged.rows_by(*read, ("supplier", "reference"), wanted)
+        negative = [r for r in naming if r.value < 0]
+        return (
+            {(r.supplier, r.invoice): r for r in named if r.value > 0},
+            grouped(negative, "supplier", "reference"),
         )
-        return {(r.supplier, r.invoice) for r in found if r.value > 0}
+
+    def other_credit_keys(self) -> list[str]:
+        """Return the keys of every credit of the invoices that are credited here."""
+        return [
+            invoice_key(c.supplier, c.invoice)
+            for key in self._credited
+            for c in self._credits.get(key, [])
+        ]
 
     def _is_order_of(self, row: InvoiceRow, reference: str) -> bool:
         header = self._headers.get(reference)
@@ -380,15 +498,32 @@ class _Material:
         matches = self._matches.get(key, [])
         grns = sorted({(m.supplier, m.grn) for m in matches})
         reference = row.reference or ""
-        is_credit = (row.supplier, reference) in self._credited
+        credited = self._credited.get((row.supplier, reference))
+        receipts = [r for grn in grns for r in self._receipts.get(grn, [])]
+        orders = sorted({r.purchase_order for r in receipts if r.purchase_order})
+        of_orders = [r for order in orders for r in self._received.get(order, [])]
+        notes = sorted({(r.supplier, r.grn) for r in of_orders})
         return InvoiceParts(
             invoice=row,
             postings=[p for p in self._postings.get(key, []) if is_distribution(p)],
             matches=matches,
-            receipts=[r for grn in grns for r in self._receipts.get(grn, [])],
+            receipts=receipts,
             order_lines=self._order_lines,
             referenced_order=reference if self._is_order_of(row, reference) else None,
-            credited=invoice_key(row.supplier, reference) if is_credit else None,
+            credited=invoice_key(row.supplier, reference) if credited else None,
+            credited_value=credited.value if credited else None,
+            other_credits=[
+                c
+                for c in self._credits.get((row.supplier, reference), [])
+                if c.invoice != row.invoice
+            ],
+            order_receipts=of_orders,
+            other_matches=[
+                m
+                for note in notes
+                for m in self._all_matches.get(note, [])
+                if m.invoice != row.invoice
+            ],
         )
 
 

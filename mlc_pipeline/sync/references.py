@@ -14,6 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from mlc_pipeline.cin7.decimals import dumps
+from mlc_pipeline.connection.targets import BookAccount, Books, BookTaxRule
 from mlc_pipeline.staging.tables import CIN7
 from mlc_pipeline.sync.plan import AccountReference, References, TaxRuleReference
 from mlc_pipeline.sync.suppliers import normalised_name
@@ -142,11 +143,53 @@ def read_references(connection: sa.Connection, name: str) -> References:
     return _references(books)
 
 
+def books_of(answers: Mapping[str, Iterable[Mapping[str, Any]]]) -> Books:
+    """Return what mapping rows may name, from Cin7's answers by book."""
+    return _books({book: reference_rows(book, rows) for book, rows in answers.items()})
+
+
+def read_books(connection: sa.Connection, name: str) -> Books:
+    """Return what mapping rows of a connection may name, from the staged reference books."""
+    wanted = ("accounts", "tax_rules", "payment_terms", "locations")
+    books = {}
+    for book in wanted:
+        query = sa.select(CIN7[book]).where(CIN7[book].c.connection == name)
+        books[book] = [dict(row._mapping) for row in connection.execute(query)]
+    return _books(books)
+
+
+def _books(books: Mapping[str, list[Row]]) -> Books:
+    return Books(
+        accounts={
+            r["code"]: BookAccount(
+                r["status"] or "",
+                r["account_class"] or "",
+                r["name"] or "",
+                r["account_type"] or "",
+                r["system_account"] or "",
+            )
+            for r in books["accounts"]
+        },
+        tax_rules={
+            r["name"]: BookTaxRule(r["account"] or "", r["active"], r["for_purchase"])
+            for r in books["tax_rules"]
+        },
+        payment_terms={r["name"]: r["active"] for r in books["payment_terms"]},
+        locations={r["name"]: not r["deprecated"] for r in books["locations"]},
+    )
+
+
 def _references(books: Mapping[str, list[Row]]) -> References:
     settings = books["settings"][0]
     return References(
         accounts={
-            r["code"]: AccountReference(r["code"], r["status"] or "", r["account_class"] or "")
+            r["code"]: AccountReference(
+                r["code"],
+                r["status"] or "",
+                r["account_class"] or "",
+                r["account_type"] or "",
+                r["system_account"] or "",
+            )
             for r in books["accounts"]
         },
         tax_rules={

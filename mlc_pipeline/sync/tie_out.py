@@ -20,7 +20,7 @@ import sqlalchemy as sa
 from mlc_pipeline.staging.load import Stamp, replace_days
 from mlc_pipeline.staging.tables import PUSH, documents, tie_out
 from mlc_pipeline.sync import staged
-from mlc_pipeline.sync.invoices import is_distribution
+from mlc_pipeline.sync.journals import is_distribution
 from mlc_pipeline.sync.money import ZERO, cin7_rate, rounded
 from mlc_pipeline.sync.plan import PlanContext
 from mlc_pipeline.sync.rows import InvoiceRow, PostingRow
@@ -124,12 +124,15 @@ def tie_out_window(
             continue
         tasks.add(document["task_id"])
         one = TieOut()
-        _add_syspro(one, row.partition, by_invoice.get(key, ()), context)
+        then = context.as_of(invoice.invoice_date)
+        _add_syspro(one, row.partition, by_invoice.get(key, ()), then)
         _add_cin7(one, row.partition, document, invoice, context)
         _merge(result, one, is_foreign=_rate(invoice, context) != 1)
     if tasks:
-        # A document moved into the window is dated before it, or after.
+        # A document moved into the window is dated before it, or after; one of a locked
+        # period is dated otherwise in Cin7.
         dates = [r.invoice_date for r in rows if r.invoice_date is not None]
+        dates += [date.fromisoformat(d["dated"]) for d in answered.values() if d["dated"]]
         _add_ledger(result, tasks, transactions(min(dates), max(dates)))
     _write(engine, stamp, window, result)
     return result
@@ -146,7 +149,13 @@ def _pushed(connection: sa.Connection, window: Window) -> list[Any]:
 
 def _answered(connection: sa.Connection, window: Window) -> dict[str, dict[str, Any]]:
     table = PUSH["invoices"]
-    query = sa.select(documents.c.source_key, documents.c.answered, documents.c.task_id).where(
+    query = sa.select(
+        documents.c.source_key,
+        documents.c.answered,
+        documents.c.task_id,
+        documents.c.content["invoice_date"].astext.label("invoiced"),
+        documents.c.content["credit_date"].astext.label("credited"),
+    ).where(
         documents.c.connection == window.connection,
         documents.c.kind.in_([Kind.INVOICE, Kind.CREDIT_NOTE]),
         documents.c.source_key.in_(
@@ -157,7 +166,11 @@ def _answered(connection: sa.Connection, window: Window) -> dict[str, dict[str, 
         ),
     )
     return {
-        row.source_key: {**(row.answered or {}), "task_id": row.task_id}
+        row.source_key: {
+            **(row.answered or {}),
+            "task_id": row.task_id,
+            "dated": row.invoiced or row.credited,
+        }
         for row in connection.execute(query)
         if row.answered
     }
@@ -172,12 +185,9 @@ def _count_absent(result: TieOut, row: Any) -> None:
 def _add_syspro(
     result: TieOut, day: date, postings: Iterable[PostingRow], context: PlanContext
 ) -> None:
-    carries = context.connection.policies.cost_centre in (
-        "charge_reference",
-        "header_attribute",
-    )
+    carries = context.connection.policies.carries_cost_centre
     for posting in postings:
-        mapped = context.mappings.accounts.lookup(posting.gl_code)
+        mapped = context.target(posting.gl_code)
         if not is_distribution(posting) or mapped is None or mapped.role == "payable":
             continue
         centre = ""

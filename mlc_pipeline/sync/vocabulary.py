@@ -110,7 +110,7 @@ _REASONS = (
     Reason(
         "account_unusable",
         Verdict.HELD,
-        "The mapped account is absent from Cin7 or not ACTIVE there.",
+        "The mapped account is absent from Cin7, not ACTIVE there, or not for purchases.",
         "Make the account in Cin7, or correct the row in gl_accounts.csv.",
     ),
     Reason(
@@ -190,7 +190,7 @@ _REASONS = (
         "locked_period",
         Verdict.HELD,
         "The document is dated before the lock date set in Cin7.",
-        "Move the lock date in Cin7, or agree with finance to leave it out.",
+        "Move the lock date in Cin7, or set policies.locked_period to redate.",
     ),
     Reason(
         "several_orders",
@@ -203,6 +203,31 @@ _REASONS = (
         Verdict.HELD,
         "The invoice is matched to a receipt that SYSPRO does not show.",
         "Look at the receipt in SYSPRO (purged, or not visible to the operator).",
+    ),
+    Reason(
+        "quantity_variance",
+        Verdict.HELD,
+        "More is invoiced than was received or ordered, beyond the connection's tolerance.",
+        "Settle it with the supplier, correct the match in SYSPRO, or widen "
+        "match.quantity_percent.",
+    ),
+    Reason(
+        "price_variance",
+        Verdict.HELD,
+        "The invoiced price is not the order's price, beyond the connection's tolerance.",
+        "Settle it with the supplier, correct order or invoice, or widen match.price_percent.",
+    ),
+    Reason(
+        "several_cost_centres",
+        Verdict.HELD,
+        "The invoice is over several cost centres, and each document may show only one.",
+        "Split the invoice in SYSPRO, or choose another policies.cost_centre.",
+    ),
+    Reason(
+        "currency_differs",
+        Verdict.HELD,
+        "The document is in another currency than its supplier has in Cin7.",
+        "Make a supplier of that currency in both systems, or correct the document.",
     ),
     Reason(
         "unnamed_credit",
@@ -252,6 +277,18 @@ _REASONS = (
         Verdict.HELD,
         "An adjustment was posted to an invoice after the invoice.",
         "Book the adjustment in Cin7 by hand until it can be carried over.",
+    ),
+    Reason(
+        "tax_relief",
+        Verdict.HELD,
+        "A tax relief posting: it moves tax of an invoice after the invoice.",
+        "Book the relief in Cin7 by hand, against the document named.",
+    ),
+    Reason(
+        "unknown_journal_type",
+        Verdict.HELD,
+        "The posting has an AP journal type that is not declared, so nobody knows what it is.",
+        "Look at the journal in SYSPRO and name the type to who maintains the product.",
     ),
     Reason(
         "unreadable_row",

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-import time
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -12,13 +12,13 @@ from mlc_pipeline.connection.mappings import (
     SCHEMAS,
     AccountMapping,
     Mappings,
-    check_against_cin7,
     read_mappings,
     read_table,
 )
 from mlc_pipeline.connection.model import GlCode
 from mlc_pipeline_tests.connection.examples import connection
 
+DAY = date(2026, 3, 2)
 LAYOUT = GlCode(separator=".", account_section=2, cost_centre_section=1)
 
 GL = """\
@@ -86,111 +86,6 @@ def test_every_key_is_read_as_it_is_written(codes):
     assert list(table["syspro_tax_code"]) == list(codes)
 
 
-# Each row: the table, its text, then line, column, what was found and what the message says.
-BAD = [
-    (
-        "gl_accounts",
-        gl("exakt,1,400,,"),
-        2,
-        "match",
-        "exakt",
-        "expected exact, section or pref",
-    ),
-    ("gl_accounts", gl(",1,400,,"), 2, "match", "", "expected exact, section or prefix"),
-    ("gl_accounts", gl("exact,1,400,vat,"), 2, "role", "vat", "expected expense, tax, payable"),
-    ("gl_accounts", gl("exact,,400,,"), 2, "syspro_code", "", "fill it in or delete the row"),
-    ("gl_accounts", gl("exact,1,,,"), 2, "cin7_account", "", "expected a value; fill it in"),
-    ("gl_accounts", gl("exact,1, ,,"), 2, "cin7_account", " ", "expected a value; fill it in"),
-    ("gl_accounts", gl("exact, 1,400,,"), 2, "syspro_code", " 1", "no blanks at either end"),
-    ("gl_accounts", gl("exact,1,400 ,,"), 2, "cin7_account", "400 ", "no blanks at either end"),
-    ("gl_accounts", gl("exact,1,400,,", "exact,1,401,,"), 3, "syspro_code", "1", "disagree"),
-    ("gl_accounts", gl('exact,2,1,,"a\nb"', "exact,1,,,"), 4, "cin7_account", "", "a value"),
-    ("gl_accounts", gl("exact,1,400,"), 2, "", "4 values", "expected 5, as in the first line"),
-    ("gl_accounts", gl("exact,1,400,,a,b"), 2, "", "6 values", "quote a value with a comma"),
-    ("gl_accounts", gl('exact,1,400,,"open'), 2, "", "unexpected end of data", "closed quotes"),
-    (
-        "gl_accounts",
-        "match,syspro_code,role\n",
-        1,
-        "cin7_account",
-        "match,syspro_code,role",
-        "missing column: expected match,syspro_code,cin7_account,role,note",
-    ),
-    (
-        "gl_accounts",
-        GL.replace("cin7_account", "cin7_acount"),
-        1,
-        "cin7_acount",
-        "cin7_acount",
-        "unknown column; did you mean 'cin7_account'?",
-    ),
-    ("gl_accounts", "", 1, "", "nothing", "expected match,syspro_code,cin7_account,role,note"),
-    (
-        "cost_centres",
-        "syspro_cost_centre,cin7_value\n,x\n",
-        2,
-        "syspro_cost_centre",
-        "",
-        "fill",
-    ),
-    (
-        "tax_codes",
-        "syspro_tax_code;cin7_tax_rule\n",
-        1,
-        "",
-        "syspro_tax_code;cin7_tax_rule",
-        "separate the columns with commas",
-    ),
-    (
-        "tax_codes",
-        "syspro_tax_code,cin7_tax_rule,note,note\n",
-        1,
-        "note",
-        "note",
-        "is there twice",
-    ),
-    (
-        "payment_terms",
-        "syspro_terms_code,cin7_payment_term\n30,\n",
-        2,
-        "cin7_payment_term",
-        "",
-        "expected a value",
-    ),
-    ("currencies", "syspro_currency,iso_code\n$,gbp\n", 2, "iso_code", "gbp", "three capital"),
-    (
-        "currencies",
-        "syspro_currency,iso_code\n$,£\n",
-        2,
-        "iso_code",
-        "£",
-        "three capital letters",
-    ),
-    ("currencies", "syspro_currency,iso_code\n$,\n", 2, "iso_code", "", "expected a value"),
-    (
-        "warehouses",
-        "syspro_warehouse,cin7_location\nA,x\nB,y\nA,z\n",
-        4,
-        "syspro_warehouse",
-        "A",
-        "expected each key once",
-    ),
-]
-
-
-@pytest.mark.parametrize(("name", "text", "line", "column", "found", "said"), BAD)
-def test_a_bad_row_is_told_with_its_line_column_and_value(
-    name, text, line, column, found, said
-):
-    table, problems = read_table(name, text.encode(), f"connections/acme/{name}.csv")
-    told = [p for p in problems if (p.line, p.column, p.found) == (line, column, found)]
-    assert len(told) == 1, problems
-    assert said in told[0].message
-    place = f"connections/acme/{name}.csv:{line}: " + (f"{column}: " if column else "")
-    assert str(told[0]) == f"{place}found {found!r}, {told[0].message}"
-    assert line not in table.index
-
-
 @pytest.mark.parametrize(
     "content", [GL.encode("utf-16"), GL.encode("utf-16-le"), b"a,b\n\xa3,c"]
 )
@@ -213,7 +108,7 @@ def test_an_unknown_column_is_told_and_the_rows_still_hold():
     text = "syspro_terms_code,cin7_payment_term,comment\n30,30 days,x\n"
     table, (problem,) = read_table("payment_terms", text.encode(), "p.csv")
     assert problem.column == "comment"
-    assert list(table.columns) == ["syspro_terms_code", "cin7_payment_term", "note"]
+    assert list(table.columns) == list(COLUMNS["payment_terms"])
     assert len(table) == 1
 
 
@@ -221,7 +116,7 @@ def test_without_gl_accounts_nothing_is_mapped_and_it_is_told(tmp_path: Path):
     mappings = read_mappings(folder_with(tmp_path))
     (problem,) = mappings.problems
     assert str(problem).startswith(f"{tmp_path}/acme/gl_accounts.csv:1: found 'no file'")
-    assert mappings.account_mapping(connection()).lookup("0100.4000") is None
+    assert mappings.account_mapping(connection(), DAY).lookup("0100.4000") is None
 
 
 def test_a_misspelt_file_does_not_pass_for_an_absent_one(tmp_path: Path):
@@ -269,18 +164,9 @@ def test_the_look_up_agrees_with_reading_the_rules_one_by_one(rules, code):
     assert (found.rule if found else None) == (" ".join(fits[0]) if fits else None)
 
 
-def test_thirty_thousand_postings_are_looked_up_in_well_under_a_second():
-    rules = [f"exact,{n % 90:04d}.{n:04d},400,," for n in range(2000)]
-    mapping = accounts(gl(*rules, "prefix,00,401,,"))
-    began = time.perf_counter()
-    found = [mapping.lookup(f"{n % 97:04d}.{n % 5000:04d}") for n in range(30_000)]
-    assert time.perf_counter() - began < 1
-    assert sum(account is not None for account in found) == 30_000
-
-
 def test_an_absent_file_means_identity_or_the_default():
     def lookup(name: str, code: str) -> str | None:
-        return Mappings({}, ()).code_mapping(name, connection()).lookup(code)
+        return Mappings({}, ()).code_mapping(name, connection(), DAY).lookup(code)
 
     assert lookup("cost_centres", "0100") == "0100"
     assert lookup("currencies", "EUR") == "EUR"
@@ -299,37 +185,58 @@ def test_a_file_that_is_there_speaks_for_itself_alone(tmp_path: Path):
     )
     mappings = read_mappings(folder)
     assert mappings.problems == ()
-    centres = mappings.code_mapping("cost_centres", connection())
+    centres = mappings.code_mapping("cost_centres", connection(), DAY)
     assert (centres.lookup("0100"), centres.lookup("0200")) == ("Leeds", None)
-    assert mappings.code_mapping("warehouses", connection()).lookup("FG") is None
+    assert mappings.code_mapping("warehouses", connection(), DAY).lookup("FG") is None
 
 
-def test_every_target_must_exist_in_cin7_and_be_active(tmp_path: Path):
-    folder = folder_with(
-        tmp_path,
-        gl_accounts=gl(
-            "exact,1,400,,", "exact,2,401,,", "exact,3,0400,,", "exact,4,400,payable,"
-        ),
-        tax_codes="syspro_tax_code,cin7_tax_rule\nA,20% VAT\nB,20% Vat\n",
-        payment_terms="syspro_terms_code,cin7_payment_term\n30,30 days\n60,60 days\n",
-        warehouses="syspro_warehouse,cin7_location\nFG,Main Warehouse\nRM,Yard\n",
-    )
-    mappings = read_mappings(folder)
+DATED = """\
+match,syspro_code,cin7_account,role,valid_from,valid_to
+section,4000,401,,,2026-06-30
+section,4000,402,,2026-07-01,2026-12-31
+section,4100,410,,2026-07-01,
+"""
+
+
+@pytest.mark.parametrize(
+    ("day", "old", "new"),
+    [
+        (date(1999, 1, 1), "401", None),
+        (date(2026, 6, 30), "401", None),
+        (date(2026, 7, 1), "402", "410"),
+        (date(2026, 12, 31), "402", "410"),
+        (date(2027, 1, 1), None, "410"),
+    ],
+)
+def test_a_row_holds_on_its_days_both_included(tmp_path: Path, day, old, new):
+    mappings = read_mappings(folder_with(tmp_path, gl_accounts=DATED))
     assert mappings.problems == ()
-    chart = {"400": ("ACTIVE", "EXPENSE"), "401": ("ARCHIVED", "EXPENSE")}
-    problems = check_against_cin7(mappings, chart, {"20% VAT"}, {"30 days"}, {"Main Warehouse"})
-    told = [(Path(p.file).name, p.line, p.column, p.found) for p in problems]
-    assert told == [
-        ("gl_accounts.csv", 3, "cin7_account", "401"),
-        ("gl_accounts.csv", 4, "cin7_account", "0400"),
-        ("gl_accounts.csv", 5, "cin7_account", "400"),
-        ("tax_codes.csv", 3, "cin7_tax_rule", "20% Vat"),
-        ("payment_terms.csv", 3, "cin7_payment_term", "60 days"),
-        ("warehouses.csv", 3, "cin7_location", "Yard"),
-    ]
-    said = [problem.message for problem in problems]
-    assert "Cin7 has it ARCHIVED; activate it or map another" in said[0]
-    assert "did you mean '400'?" in said[1]
-    assert "expected a LIABILITY account" in said[2]
-    assert "did you mean '20% VAT'?" in said[3]
-    assert problems[0].file == f"{tmp_path}/acme/gl_accounts.csv"
+    assert mappings.is_dated
+    lookup = mappings.account_mapping(connection(), day).lookup
+    found = [lookup("0100.4000"), lookup("0100.4100")]
+    assert [account and account.cin7_account for account in found] == [old, new]
+
+
+def test_without_dates_there_is_no_history(tmp_path: Path):
+    assert not read_mappings(folder_with(tmp_path, gl_accounts=GL)).is_dated
+
+
+_DAYS = st.dates(date(2026, 1, 1), date(2026, 1, 20))
+_PERIODS = st.lists(st.tuples(_DAYS, _DAYS).map(sorted), max_size=5)
+
+
+@given(_PERIODS, _DAYS)
+def test_on_no_day_two_rows_speak_of_one_code(periods, day):
+    rows = [f"exact,1,{400 + n},,{a},{b}," for n, (a, b) in enumerate(periods)]
+    header = ",".join(COLUMNS["gl_accounts"])
+    table, problems = read_table("gl_accounts", "\n".join([header, *rows]).encode(), "g.csv")
+    overlapping = {
+        n + 2
+        for n, (a, b) in enumerate(periods)
+        for m, (c, d) in enumerate(periods)
+        if n != m and a <= d and c <= b
+    }
+    assert {problem.line for problem in problems} == overlapping
+    valid = [n for n in range(2, len(rows) + 2) if n not in overlapping]
+    assert list(table.index) == valid
+    assert sum(a <= day <= b for n, (a, b) in enumerate(periods, 2) if n in valid) <= 1

@@ -49,14 +49,25 @@ def d(text: str | int) -> Decimal:
     return Decimal(text)
 
 
+NO_LIMITS: Mapping[str, Any] = {"quantity_percent": None, "price_percent": None}
+"""Tolerances of a match that let everything pass: most tests are about something else."""
+
+
 @cache
-def _connection(policies: tuple[Any, ...], cin7: tuple[Any, ...]) -> Connection:
-    return examples.connection(policies=dict(policies), cin7=dict(cin7))
+def _connection(
+    policies: tuple[Any, ...], cin7: tuple[Any, ...], match: tuple[Any, ...]
+) -> Connection:
+    return examples.connection(policies=dict(policies), cin7=dict(cin7), match=dict(match))
 
 
-def connection(cin7: Mapping[str, Any] | None = None, **policies: Any) -> Connection:
+def connection(
+    cin7: Mapping[str, Any] | None = None,
+    match: Mapping[str, Any] = NO_LIMITS,
+    **policies: Any,
+) -> Connection:
     """Return the connection `acme` with some policies and Cin7 settings of its own."""
-    return _connection(tuple(sorted(policies.items())), tuple(sorted((cin7 or {}).items())))
+    sections = (policies, cin7 or {}, match)
+    return _connection(*(tuple(sorted(section.items())) for section in sections))
 
 
 def references(**changes: Any) -> References:
@@ -107,10 +118,11 @@ def context(
     *,
     books: References | None = None,
     cin7: Mapping[str, Any] | None = None,
+    match: Mapping[str, Any] = NO_LIMITS,
     **policies: Any,
 ) -> PlanContext:
     """Return what planning looks at."""
-    settings = connection(cin7, **policies)
+    settings = connection(cin7, match, **policies)
     return PlanContext(
         settings,
         books or references(),

@@ -33,7 +33,13 @@ from mlc_pipeline.sync.invoices import (
 )
 from mlc_pipeline.sync.money import to_base
 from mlc_pipeline.sync.orders import NON_STOCKED
-from mlc_pipeline.sync.plan import Known, PlanContext, Planned
+from mlc_pipeline.sync.plan import (
+    AccountReference,
+    Known,
+    PlanContext,
+    Planned,
+    References,
+)
 from mlc_pipeline.sync.rows import InvoiceRow, PostingRow
 from mlc_pipeline.sync.vocabulary import REASONS, Kind, Verdict
 from mlc_pipeline_tests.contract.openapi import validate_request
@@ -135,7 +141,7 @@ _cents = st.decimals(min_value=-(10**5), max_value=10**5, places=2).filter(bool)
 _codes = st.builds(
     "{}.{}".format, st.sampled_from(["10", "20", "30"]), st.sampled_from([*GL_TO_ACCOUNT])
 )
-_expenses = st.lists(st.tuples(_codes, _cents), min_size=1, max_size=58)
+_expenses = st.lists(st.tuples(_codes, _cents), min_size=1, max_size=98)
 _taxes = st.lists(st.tuples(st.just(GL_TAX), _cents), max_size=2)
 _rates = st.tuples(
     st.decimals(min_value="0.05", max_value=20, places=5), st.sampled_from(["M", "D"])
@@ -188,7 +194,7 @@ def _fits_cin7(wire: dict[str, Any], decimals: int) -> None:
         assert Decimal(item["Total"]) == line_total(quantity, price, None, decimals)
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(_expenses, _taxes, _matched_lines, st.sampled_from([2, 4]), st.randoms())
 def test_a_local_invoice_is_worth_its_value_and_each_account_its_postings(
     expenses: list[tuple[str, Decimal]],
@@ -224,7 +230,95 @@ def test_a_local_invoice_is_worth_its_value_and_each_account_its_postings(
     assert content_of(again).digest() == content.digest()
 
 
-@settings(max_examples=200)
+_CHOICES: dict[str, dict[str, Any]] = {
+    "charge_reference": {"cost_centre": "charge_reference"},
+    "header_attribute": {"cost_centre": "header_attribute"},
+    "one_a_document": {"cost_centre": "one_a_document"},
+    "in the account": {
+        "cost_centre": "account",
+        "cost_centre_account": "{account}-{cost_centre}",
+    },
+    "whole account codes": {"cost_centre": "account"},
+    "none": {"cost_centre": "none"},
+}
+_CENTRES = {"10": "Sales", "20": "Works", "30": "30"}
+
+
+def _chart_with_centres() -> References:
+    made = {f"{a}-{c}": "" for a in GL_TO_ACCOUNT.values() for c in _CENTRES.values()}
+    books = references()
+    return replace(
+        books,
+        accounts={
+            **books.accounts,
+            **{code: AccountReference(code, "ACTIVE", "EXPENSE") for code in made},
+        },
+    )
+
+
+@settings(max_examples=60)
+@given(st.sampled_from(list(_CHOICES)), _expenses, _taxes, _matched_lines)
+def test_however_cost_centres_travel_the_cent_is_kept(
+    choice: str,
+    expenses: list[tuple[str, Decimal]],
+    taxes: list[tuple[str, Decimal]],
+    lines: list[tuple[str, Decimal, Decimal, str]],
+) -> None:
+    entries = [*expenses, *taxes]
+    value = sum((amount for _, amount in entries), Decimal(0))
+    looked_at = context(
+        books=_chart_with_centres(), unnamed_credit="negative_charge", **_CHOICES[choice]
+    )
+    planned = plan(
+        invoice(value, tax_code="A"),
+        postings(*((code, str(amount)) for code, amount in entries)),
+        looked_at=looked_at,
+        orders=ready_order(),
+        **_matches_of(lines),
+    )
+    centres = {code.partition(".")[0] for code, _ in expenses}
+    if choice == "one_a_document" and len(centres) > 1:
+        assert (planned.verdict, planned.reason_code) == (
+            Verdict.HELD,
+            "several_cost_centres",
+        )
+        assert planned.amount == value
+        return
+    content = content_of(planned)
+    assert content.total == value
+    _fits_cin7(sent(content), 2)
+    wanted: dict[str, Decimal] = {}
+    for code, amount in expenses:
+        number, section = code.split(".")
+        account, centre = GL_TO_ACCOUNT[section], _CENTRES[number]
+        key = {
+            "in the account": f"{account}-{centre}|",
+            "whole account codes": f"{account}|",
+            "none": f"{account}|",
+        }.get(choice, f"{account}|{centre}")
+        wanted[key] = wanted.get(key, Decimal(0)) + amount
+    assert _nonzero(booked(planned)) == _nonzero(wanted)
+    if content.header is not None and choice in ("header_attribute", "one_a_document"):
+        shown = content.header.attributes["2"].split("; ")
+        assert set(shown) == {_CENTRES[number] for number in centres}
+
+
+def test_an_account_that_the_pattern_makes_must_be_in_cin7() -> None:
+    planned = plan(
+        invoice("5"), [posting("5")], looked_at=context(**_CHOICES["in the account"])
+    )
+    assert (planned.verdict, planned.reason_code) == (Verdict.HELD, "account_unusable")
+    assert "mapped to 400-Sales" in str(planned.reason)
+
+
+def test_a_list_of_cost_centres_is_never_cut() -> None:
+    entries = [(f"{n:060d}.5000", "1.00") for n in range(5)]
+    looked_at = context(cost_centre="header_attribute")
+    planned = plan(invoice("5"), postings(*entries), looked_at=looked_at)
+    assert (planned.verdict, planned.reason_code) == (Verdict.HELD, "too_long")
+
+
+@settings(max_examples=100)
 @given(_expenses, _taxes, _matched_lines, _rates, st.sampled_from([2, 4]), st.data())
 def test_a_foreign_invoice_is_worth_its_value_in_its_own_currency(
     expenses: list[tuple[str, Decimal]],
@@ -763,7 +857,8 @@ def test_every_ap_journal_type_has_a_declared_representation(journal_type: str |
         ("A", Verdict.HELD, "adjustment"),
         ("P", Verdict.EXCLUDED, "payment"),
         ("V", Verdict.EXCLUDED, "revaluation"),
-        ("?", Verdict.HELD, "adjustment"),
+        ("T", Verdict.HELD, "tax_relief"),
+        ("?", Verdict.HELD, "unknown_journal_type"),
     ],
 )
 def test_a_posting_that_is_no_distribution_is_shown_by_itself(
