@@ -290,11 +290,11 @@ def _override_problems(name: str, override: EntityOverride) -> Iterator[tuple[Pl
     for place, column in named:
         if column not in kinds:
             yield place, f"{name} has no column {column!r}; {suggestion(column, kinds)}"
-    for place, column in enumerate(override.key or ()):
+    for number, column in enumerate(override.key or ()):
         # Rows that only another column tells apart would replace each other when staged.
         if column in kinds and column not in entity.key:
             yield (
-                (name, "key", place),
+                (name, "key", number),
                 f"{name} is kept by {', '.join(entity.key)}; found {column!r}, expected one of "
                 f"these. Name the column that tells rows apart under columns, for example "
                 f"{entity.key[-1]}: <your column>",
