@@ -24,6 +24,7 @@ from mlc_pipeline.assets.checks import asset_checks  # noqa: E402
 from mlc_pipeline.assets.common import Site  # noqa: E402
 from mlc_pipeline.assets.documents import document_assets  # noqa: E402
 from mlc_pipeline.assets.extract import extract_assets  # noqa: E402
+from mlc_pipeline.assets.proof import proof_assets  # noqa: E402
 from mlc_pipeline.assets.reference import mapping_assets, reference_assets  # noqa: E402
 from mlc_pipeline.assets.runtime import runtime_resource  # noqa: E402
 from mlc_pipeline.automation.schedules import cycle_schedule  # noqa: E402
@@ -55,6 +56,7 @@ def connection_definitions(site: Site) -> dg.Definitions:
             *reference_assets(site),
             *mapping_assets(site),
             *document_assets(site),
+            *proof_assets(site),
         ],
         asset_checks=asset_checks(site),
         jobs=[job],

@@ -17,7 +17,6 @@ from mlc_pipeline.connection.mappings import MappingProblem, read_mappings
 from mlc_pipeline.staging.load import Stamp
 from mlc_pipeline.staging.schemas import entity_schema, problems, staged_frame
 from mlc_pipeline.staging.tables import CIN7, PLAN, PUSH
-from mlc_pipeline.sync.comparison import MEANINGS, compare
 from mlc_pipeline.sync.coverage import coverage, coverage_problems, row_problems
 from mlc_pipeline.sync.references import read_books
 
@@ -40,7 +39,6 @@ def asset_checks(site: Site) -> list[dg.AssetChecksDefinition]:
         _codes_mapped(site),
         _defaults_exist(site),
         *[_conservation(site, push, plan) for push, plan in _KINDS.items()],
-        _everything_is_there(site),
     ]
 
 
@@ -228,56 +226,6 @@ def _conservation(site: Site, push: str, plan: str) -> dg.AssetChecksDefinition:
         )
 
     return conservation
-
-
-_DETAILS = 60
-"""Purchases that are read whole in a cycle, to find what differs; the others next time."""
-
-
-def _everything_is_there(site: Site) -> dg.AssetChecksDefinition:
-    @dg.asset_check(
-        asset=site.key("tie_out", "ap"),
-        name="everything_is_there",
-        description="What the ledger has written is in Cin7, what carries our marker there is "
-        "in the ledger, and both say the same.",
-        blocking=True,
-        required_resource_keys={"runtime"},
-    )
-    def everything_is_there(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
-        runtime = runtime_of(context)
-        result = compare(
-            runtime.engine,
-            Stamp(site.name, context.run.run_id),
-            runtime.cin7(site.connection),
-            site.connection.syspro.company,
-            limit=_DETAILS,
-        )
-        named = "; ".join(f"{f.finding} {f.kind} {f.source_key}" for f in result.found[:3])
-        return dg.AssetCheckResult(
-            passed=not result.found,
-            metadata={
-                "documents": result.documents,
-                "purchases": result.purchases,
-                "read_whole": result.looked_at,
-                "left_for_next_time": result.left,
-                "found": table(
-                    {
-                        "finding": f.finding,
-                        "document": f"{f.kind} {f.source_key}",
-                        "dated": f.home,
-                        "found": f.detail,
-                        "what to do": MEANINGS[f.finding][1],
-                    }
-                    for f in result.found
-                ),
-            },
-            description=f"{result.documents} documents are where the ledger has them"
-            if not result.found
-            else f"{len(result.found)} documents are not as the ledger has them: {named}; all "
-            f"of them: mlc verify {site.name}",
-        )
-
-    return everything_is_there
 
 
 def _totals(

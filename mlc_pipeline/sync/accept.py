@@ -196,12 +196,7 @@ def _only_block(kind: Kind, document: Document, purchase: Answer, number: str | 
 
     A document that was voided and entered anew by hand has another task.
     """
-    blocks: list[Answer] = [
-        block
-        for block in purchase.get(standing.BLOCKS[kind]) or []
-        if (block.get("Lines") or block.get("AdditionalCharges"))
-        and standing.status_of(block) != "VOIDED"
-    ]
+    blocks = standing.written_blocks(kind, purchase)
     alive = [b for b in blocks if b.get("TaskID") == document.task_id] or [
         b
         for b in blocks

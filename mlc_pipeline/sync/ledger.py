@@ -87,7 +87,6 @@ class Document:
     content_hash: str | None = None
     content: Mapping[str, Any] | None = None
     answered: Mapping[str, Any] | None = None
-    run_id: str | None = None
 
 
 class Ledger:
@@ -169,7 +168,7 @@ class Ledger:
             return connection.execute(query.limit(1)).first() is not None
 
     def tasks(self, purchase_id: str, but: str) -> list[tuple[str, str]]:
-        """Return (kind, task id) of every receipt and invoice on a purchase.
+        """Return (kind, task id) of every receipt, invoice and credit note on a purchase.
 
         The document with the source key `but` does not count: it may be looked for again.
         """
@@ -178,10 +177,23 @@ class Ledger:
             documents.c.cin7_id == purchase_id,
             documents.c.source_key != but,
             documents.c.task_id.is_not(None),
-            documents.c.kind.in_([Kind.RECEIPT, Kind.INVOICE]),
+            documents.c.kind.in_([Kind.RECEIPT, Kind.INVOICE, Kind.CREDIT_NOTE]),
         )
         with self._engine.connect() as connection:
             return [(row.kind, row.task_id) for row in connection.execute(query)]
+
+    def was_written_now(self, kind: Kind, source_key: str) -> bool:
+        """Tell whether this run has finished writing a document, lines and all."""
+        query = sa.select(writes.c.id).where(
+            writes.c.connection == self._connection,
+            writes.c.kind == kind,
+            writes.c.source_key == source_key,
+            writes.c.run_id == self._run_id,
+            writes.c.state == "done",
+            writes.c.step.in_(["post_order", "post_invoice"]),
+        )
+        with self._engine.connect() as connection:
+            return connection.execute(query.limit(1)).first() is not None
 
     def open_write(self, kind: Kind, source_key: str) -> OpenWrite | None:
         """Return the write of a document whose outcome is not known, if there is one.

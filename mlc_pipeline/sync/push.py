@@ -68,7 +68,7 @@ class Push:
         self._ledger = ledger
         self._policies = connection.policies
         self._protocol = Protocol(ledger, connection.cin7.settle_seconds)
-        self._looked_at: set[str] = set()
+        self._looked_at: dict[str, Answer] = {}
         self._to_look_at: set[str] = set()  # a person had them in hand
 
     def push(self, wanted: Wanted) -> Pushed:
@@ -445,7 +445,7 @@ class Push:
         if document is not None and document.state == "done":
             self._still(wanted, document, body, "StockReceived")
             return Pushed(Outcome.UNCHANGED, purchase_id, order.cin7_number)
-        there = self._look_before_adding(Kind.PURCHASE_ORDER, order)
+        there = self._look_before_adding(_order_ref(content.purchase_order), order)
         sent = [_received(body.to_wire())]
         if document is not None and document.content is not None:
             # What was sent before the receipt changed in SYSPRO.
@@ -561,8 +561,8 @@ class Push:
         absent = [key for key, r in receipts.items() if r is None or r.state != "done"]
         if is_stock_first and absent:
             raise Hold("order_missing", f"receipt {', '.join(absent)} is not in Cin7 yet")
-        there = self._look_before_adding(Kind.PURCHASE_ORDER, order)
-        if there is not None and self._take_invoice(wanted, there, order):
+        there = self._look_before_adding(_order_ref(purchase_order), order)
+        if self._take_numbered(wanted, there, order):
             return Pushed(Outcome.ADOPTED, order.cin7_id, order.cin7_number)
         tasks = [r.task_id for r in receipts.values() if r is not None and r.task_id]
         task = self._invoice_task(order, tasks, wanted)
@@ -669,7 +669,10 @@ class Push:
         if document is not None and document.state == "done":
             self._still(wanted, document, body, "CreditNote")
             return Pushed(Outcome.UNCHANGED, purchase_id, invoice.cin7_number)
-        self._look_before_adding(Kind.INVOICE, invoice)
+        credited = DocumentRef(Kind.INVOICE, content.credited_invoice)
+        there = self._look_before_adding(credited, invoice)
+        if self._take_numbered(wanted, there, invoice, sign=-1):
+            return Pushed(Outcome.ADOPTED, purchase_id, invoice.cin7_number)
 
         def find(_write: OpenWrite) -> Answer | None:
             notes = self._cin7.purchase(purchase_id).get("CreditNote") or []
@@ -701,30 +704,32 @@ class Push:
 
     # --- what was there before ---------------------------------------------------------
 
-    def _look_before_adding(self, kind: Kind, document: Document) -> Answer | None:
+    def _look_before_adding(self, ref: DocumentRef, document: Document) -> Answer | None:
         """Compare an authorised document with Cin7 before something is added to it.
 
-        Once a run and purchase; not for one that this run has just made.
+        Once a run and purchase; not when this run has just written it.
 
         Raises:
             Hold: changed_in_cin7, naming what differs.
 
         Returns:
-            The purchase as it stands, when it was looked at.
+            The purchase as it stood when it was looked at; None when it was not.
         """
         purchase_id = _purchase_id(document)
-        is_new = document.run_id == self._ledger.run_id
-        if purchase_id in self._looked_at or (is_new and purchase_id not in self._to_look_at):
+        if purchase_id in self._looked_at:
+            return self._looked_at[purchase_id]
+        is_new = self._ledger.was_written_now(ref.kind, ref.source_key)
+        if is_new and purchase_id not in self._to_look_at:
             return None
         purchase = self._cin7.purchase(purchase_id)
-        part = standing.part_of(kind, document, purchase)
+        part = standing.part_of(ref.kind, document, purchase)
         if standing.is_void(purchase) or part is None:
             raise Hold("changed_in_cin7", f"purchase {document.cin7_number} is void in Cin7")
-        different = standing.standing_differences(kind, document, part)
+        different = standing.standing_differences(ref.kind, document, part)
         if different:
             shown = "; ".join(different[:5])
             raise Hold("changed_in_cin7", f"purchase {document.cin7_number}: {shown}")
-        self._looked_at.add(purchase_id)
+        self._looked_at[purchase_id] = purchase
         return purchase
 
     def _take(self, wanted: Wanted, stored: Answer, changes: Mapping[str, Any]) -> None:
@@ -736,38 +741,39 @@ class Push:
             **changes,
         )
 
-    def _take_invoice(self, wanted: Wanted, purchase: Answer, order: Document) -> bool:
-        """Link an invoice that stands on the purchase already and belongs to no document.
+    def _take_numbered(
+        self, wanted: Wanted, there: Answer | None, purchase: Document, sign: int = 1
+    ) -> bool:
+        """Link an invoice or credit note that stands on the purchase and is no document's.
 
         Raises:
             Hold: already_in_cin7, it has the number and says something else.
         """
-        content: InvoiceContent = wanted.content
-        if self._ledger.document(Kind.INVOICE, wanted.ref.source_key) is not None:
+        kind, number = wanted.ref.kind, wanted.content.number
+        if there is None or self._ledger.document(kind, wanted.ref.source_key) is not None:
             return False
-        tasks = self._ledger.tasks(_purchase_id(order), but=wanted.ref.source_key)
-        taken = {task for kind, task in tasks if kind == Kind.INVOICE}
+        tasks = self._ledger.tasks(_purchase_id(purchase), but=wanted.ref.source_key)
+        taken = {task for of_kind, task in tasks if of_kind == kind}
         strange = [
-            i
-            for i in purchase.get("Invoice") or []
-            if i.get("InvoiceNumber") == content.number
-            and i.get("TaskID") not in taken
-            and (i.get("Lines") or i.get("AdditionalCharges"))
-            and standing.status_of(i) != "VOIDED"
+            block
+            for block in standing.written_blocks(kind, there)
+            if number in (block.get("InvoiceNumber"), block.get("CreditNoteNumber"))
+            and block.get("TaskID") not in taken
         ]
-        found = _only(strange, f"invoices {content.number} on purchase {order.cin7_number}")
+        what = f"{kind}s {number} on purchase {purchase.cin7_number}"
+        found = _only(strange, what)
         if found is None:
             return False
-        different = standing.content_differences(Kind.INVOICE, content, found)
+        different = standing.content_differences(kind, wanted.content, found)
         if different:
             shown = "; ".join(different[:5])
-            raise Hold("already_in_cin7", f"purchase {order.cin7_number}: {shown}")
+            raise Hold("already_in_cin7", f"purchase {purchase.cin7_number}: {shown}")
         changes = {
-            "cin7_id": order.cin7_id,
-            "cin7_number": order.cin7_number,
+            "cin7_id": purchase.cin7_id,
+            "cin7_number": purchase.cin7_number,
             "task_id": found.get("TaskID"),
-            "answered": bodies.answered_amounts(found),
-            **_done(content),
+            "answered": bodies.answered_amounts(found, sign=sign),
+            **_done(wanted.content),
         }
         self._take(wanted, found, changes)
         return True
@@ -793,7 +799,7 @@ class Push:
         current = self._cin7.purchase(_purchase_id(order)).get("Order") or {}
         if current.get("Status") != "AUTHORISED":
             raise Hold("order_is_draft", f"purchase order {purchase_order} is a draft")
-        ref = DocumentRef(Kind.PURCHASE_ORDER, purchase_order)
+        ref = _order_ref(purchase_order)
         self._to_look_at.add(_purchase_id(order))
         self._ledger.adopt(
             ref,
@@ -829,6 +835,10 @@ def _purchase_name(ref: DocumentRef, content: Any) -> str:
     if order is not None:
         return f"{Kind.PURCHASE_ORDER}|{order}"
     return f"{ref.kind}|{ref.source_key}"
+
+
+def _order_ref(purchase_order: str) -> DocumentRef:
+    return DocumentRef(Kind.PURCHASE_ORDER, purchase_order)
 
 
 def _done(content: Any) -> dict[str, Any]:

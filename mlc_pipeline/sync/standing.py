@@ -61,6 +61,16 @@ def part_of(kind: Kind, document: Document, purchase: Answer) -> Answer | None:
     return next((b for b in blocks if b.get("TaskID") == document.task_id), None)
 
 
+def written_blocks(kind: Kind, purchase: Answer) -> list[Answer]:
+    """Return the documents of a kind on a purchase that say something and are not void."""
+    return [
+        block
+        for block in purchase.get(BLOCKS[kind]) or []
+        if (block.get("Lines") or block.get("AdditionalCharges"))
+        and status_of(block) != "VOIDED"
+    ]
+
+
 def body_of(kind: Kind, wanted: Any, purchase_id: str, task_id: str) -> bodies.Body:
     """Return the body that writes a content; its status is of no account."""
     if kind is Kind.PURCHASE_ORDER:

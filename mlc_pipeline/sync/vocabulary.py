@@ -246,7 +246,7 @@ _REASONS = (
         "changed_after_posting",
         Verdict.HELD,
         "The document changed in SYSPRO after it was authorised in Cin7.",
-        "Compare both versions (shown); undo the document in Cin7 or correct it there.",
+        "Compare both versions (shown); correct it in Cin7 and record that with mlc accept.",
     ),
     Reason(
         "changed_in_cin7",

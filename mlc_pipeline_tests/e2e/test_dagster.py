@@ -54,7 +54,7 @@ def test_two_connections_stand_side_by_side_and_share_nothing(tmp_path: Path) ->
         assert _prefixes(p for k in own for p in graph.get(k).parent_keys) == {name}
         assert {graph.get(k).group_name for k in own} == {
             f"{name}_{stage}"
-            for stage in ("syspro", "cin7", "mapping", "plan", "push", "tie_out")
+            for stage in ("syspro", "cin7", "mapping", "plan", "push", "tie_out", "ledger")
         }
         job = definitions.resolve_job_def(job_name(name))
         assert _prefixes(job.asset_layer.executable_asset_keys) == {name}
