@@ -45,17 +45,21 @@ def close(
     if reopen:
         _reopen(connection, days)
         return
-    from mlc_pipeline.closing import close_period
+    from mlc_pipeline.closing import FAILED, close_period
 
     with err.status("reading Cin7") as status:
-        closed = close_period(
-            settings,
-            folder,
-            days,
-            full=full,
-            record=record,
-            progress=lambda done, total: status.update(f"reading purchase {done} of {total}"),
-        )
+        try:
+            closed = close_period(
+                settings,
+                folder,
+                days,
+                full=full,
+                record=record,
+                progress=lambda done, all_: status.update(f"reading purchase {done} of {all_}"),
+            )
+        except LookupError as error:  # it was never synchronised
+            err.print(str(error), markup=False, highlight=False)
+            raise typer.Exit(FAILED) from error
     closing = closed.closing
     out.print(_steps(closing))
     word = "[green]ready to close[/green]" if closing.is_ready else "[red]not ready[/red]"

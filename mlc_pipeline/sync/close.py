@@ -288,10 +288,8 @@ def _read_rest(connection: sa.Connection, closing: Closing, context: PlanContext
     standing = closed_days(connection, name, period.first, period.last)
     if standing:
         closing.closed_at = max(row.closed_at for row in standing.values())
-        changed = changed_days(connection, name)
-        closing.changed = [
-            change for day, found in changed.items() if period.covers(day) for change in found
-        ]
+        changed = changed_days(connection, name, period.first, period.last)
+        closing.changed = [change for found in changed.values() for change in found]
     table = tied_days
     query = sa.select(table.c.partition, table.c.compared_at).where(
         table.c.connection == name, table.c.partition.between(period.first, period.last)

@@ -200,12 +200,20 @@ def is_closed_now(connection: sa.Connection, name: str) -> frozenset[date]:
     return frozenset(connection.execute(query).scalars())
 
 
-def changed_days(connection: sa.Connection, name: str) -> dict[date, list[ChangeSince]]:
+def changed_days(
+    connection: sa.Connection, name: str, first: date | None = None, last: date | None = None
+) -> dict[date, list[ChangeSince]]:
     """Return the closed days that are not what they were, each with what changed.
 
     This is what a sensor asks after SYSPRO was read: the days need a run, or a person.
+
+    Args:
+        connection: our database.
+        name: the connection.
+        first: first day to look at; with `last`, else all.
+        last: last day to look at, included.
     """
-    standing = closed_days(connection, name)
+    standing = closed_days(connection, name, first, last)
     if not standing:
         return {}
     now = day_fingerprints(connection, name, min(standing), max(standing))

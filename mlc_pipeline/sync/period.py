@@ -544,6 +544,11 @@ def _add_change_in_syspro(steps: _Steps, facts: Facts, ours: Amounts) -> None:
     document = steps.document
     then = facts.context.as_of(document.own_date)
     moved = plus(ours, minus(posted_amounts(document.postings, then)))
+    judged = facts.judged.get(document.key)
+    is_gone = judged is not None and judged.reason_code == "vanished_in_syspro"
+    if is_gone:  # even if its postings are still there
+        steps.step(Cause.VANISHED_IN_SYSPRO, moved, _why(judged))
+        return
     if not moved:
         return
     tolerance = CENT * (2 * len(document.sent.lines) + len(document.postings))
@@ -551,11 +556,8 @@ def _add_change_in_syspro(steps: _Steps, facts: Facts, ours: Amounts) -> None:
     if is_foreign and all(abs(amount) <= tolerance for amount in moved.values()):
         steps.step(Cause.ROUNDING, moved, f"converted at {document.sent.rate:f}")
         return
-    judged = facts.judged.get(document.key)
-    is_gone = judged is not None and judged.reason_code == "vanished_in_syspro"
-    cause = Cause.VANISHED_IN_SYSPRO if is_gone else Cause.CHANGED_IN_SYSPRO
     detail = _why(judged) if judged and judged.reason_code else "the postings differ"
-    steps.step(cause, moved, detail)
+    steps.step(Cause.CHANGED_IN_SYSPRO, moved, detail)
 
 
 def _add_other_days(steps: _Steps, facts: Facts) -> None:
