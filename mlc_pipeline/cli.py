@@ -26,6 +26,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from mlc_pipeline.commands.audit import audit_app
+from mlc_pipeline.commands.close import close
 from mlc_pipeline.commands.map import map_app
 from mlc_pipeline.commands.replay import accept, replay
 from mlc_pipeline.commands.shared import ConnectionName, err, open_connection, out
@@ -67,6 +68,10 @@ app.command(
     "`mlc verify acme --repair adopt` · `mlc verify acme --repair recreate --document 020001`"
 )(verify)
 app.add_typer(map_app, name="map")
+app.command(
+    epilog="Examples: `mlc close acme 2026-10` · `mlc close acme 2026-10 --full` · "
+    "`mlc close acme 2026-10 --record`"
+)(close)
 
 
 def main() -> None:

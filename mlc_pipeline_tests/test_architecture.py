@@ -23,7 +23,17 @@ ROOMS: dict[str, set[str]] = {
     "database": set(),
     "vault": {"staging", "syspro"},
     "instance": {"database"},
-    "assets": {"cin7", "connection", "database", "staging", "sync", "syspro", "vault"},
+    "report": {"database", "sync"},
+    "assets": {
+        "cin7",
+        "connection",
+        "database",
+        "report",
+        "staging",
+        "sync",
+        "syspro",
+        "vault",
+    },
     "automation": {"connection"},
     "definitions": {"assets", "automation", "connection"},
     "cycle": {
@@ -36,11 +46,13 @@ ROOMS: dict[str, set[str]] = {
         "staging",
         "sync",
     },
+    "closing": {"assets", "connection", "instance", "report", "sync"},
     "console": {"cycle", "database", "staging", "sync"},
     "ping": {"assets", "cin7", "connection", "staging", "sync", "syspro", "vault"},
     # A command reads arguments, calls one function of another room, prints what came.
     "commands": {
         "assets",
+        "closing",
         "connection",
         "console",
         "cycle",
@@ -67,7 +79,16 @@ ROOMS: dict[str, set[str]] = {
 }
 """What each room may import of the others."""
 
-KNOWS_DAGSTER = {"assets", "automation", "definitions", "instance", "cycle", "cli", "commands"}
+KNOWS_DAGSTER = {
+    "assets",
+    "automation",
+    "definitions",
+    "instance",
+    "cycle",
+    "closing",
+    "cli",
+    "commands",
+}
 KNOWS_HTTP = {"cin7", "syspro", "sandbox"}
 FLOATS = {"assets/common.py", "cycle.py"}
 """Where an amount or a duration is made a float, to be shown and never computed with."""

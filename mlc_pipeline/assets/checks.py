@@ -12,13 +12,15 @@ from typing import Any
 import dagster as dg
 import sqlalchemy as sa
 
-from mlc_pipeline.assets.common import Site, plan_context, runtime_of, table
+from mlc_pipeline.assets.common import Site, plan_context, run_window, runtime_of, table
 from mlc_pipeline.connection.mappings import MappingProblem, read_mappings
 from mlc_pipeline.staging.load import Stamp
 from mlc_pipeline.staging.schemas import entity_schema, problems, staged_frame
-from mlc_pipeline.staging.tables import CIN7, PLAN, PUSH
+from mlc_pipeline.staging.tables import CIN7, PUSH
+from mlc_pipeline.sync.conservation import Balance, conserve
 from mlc_pipeline.sync.coverage import coverage, coverage_problems, row_problems
 from mlc_pipeline.sync.references import read_books
+from mlc_pipeline.sync.staged import Window
 
 _KINDS = {"cin7_suppliers": "suppliers", "purchases": "purchases", "invoices": "invoices"}
 _SCHEMA_CHECKED = (
@@ -198,52 +200,61 @@ def _conservation(site: Site, push: str, plan: str) -> dg.AssetChecksDefinition:
     @dg.asset_check(
         asset=site.key("push", push),
         name="conservation",
-        description="Read = created + updated + unchanged + adopted + waiting + held + "
-        "excluded + failed, by count and by money.",
+        description="Every record staged of these days has a verdict, and every verdict an "
+        "outcome: staged = planned = created + updated + unchanged + adopted + waiting + held "
+        "+ excluded + failed, by count and by money.",
         blocking=True,
         required_resource_keys={"runtime"},
     )
     def conservation(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
+        local = site.connection.syspro.local_currency
         with runtime_of(context).engine.connect() as connection:
-            read = _totals(connection, PLAN[plan], PUSH[plan], site.name, context.run.run_id)
-            out = _totals(connection, PUSH[plan], PUSH[plan], site.name, context.run.run_id)
+            window = run_window(context, site) or _pushed_days(
+                connection, PUSH[plan], site.name, context.run.run_id
+            )
+            found = conserve(connection, window, plan, local) if window else []
+        uneven = [balance for balance in found if not balance.is_even]
         return dg.AssetCheckResult(
-            passed=read == out,
-            metadata={
-                "compared": table(
-                    {
-                        "currency": currency,
-                        "read": f"{read.get(currency, (0, 0))}",
-                        "accounted for": f"{out.get(currency, (0, 0))}",
-                    }
-                    for currency in sorted({*read, *out})
-                )
-            },
-            description="every document has an outcome"
-            if read == out
-            else f"planned {read}, accounted for {out}: a document was lost between plan and "
-            "push; materialise the plan and the push of these days again",
+            passed=not uneven,
+            metadata={"compared": table(_balance(b) for b in found)},
+            description="; ".join(_loss(b) for b in uneven[:3])
+            + ": materialise the plan and the push of these days again"
+            if uneven
+            else "every staged record has an outcome",
         )
 
     return conservation
 
 
-def _totals(
-    connection: sa.Connection, source: sa.Table, pushed: sa.Table, name: str, run_id: str
-) -> dict[str, tuple[int, Any]]:
-    """Return count and money per currency, of this run's rows and of the days it pushed.
+def _balance(balance: Balance) -> dict[str, Any]:
+    staged, planned, pushed = (
+        "" if figures is None else f"{figures[0]} ({figures[1]:,.2f})"
+        for figures in (balance.staged, balance.planned, balance.pushed)
+    )
+    return {
+        "what": balance.what,
+        "currency": balance.currency,
+        "staged": staged,
+        "planned": planned,
+        "accounted for": pushed,
+    }
 
-    A push may run later than its plan, so the plan's rows may be of another run.
-    """
-    days = sa.select(pushed.c.partition).where(
+
+def _loss(balance: Balance) -> str:
+    shown = _balance(balance)
+    staged = f"staged {shown['staged']}, " if balance.staged is not None else ""
+    return (
+        f"{balance.what} {balance.currency}: {staged}planned {shown['planned']}, accounted "
+        f"for {shown['accounted for']}"
+    )
+
+
+def _pushed_days(
+    connection: sa.Connection, pushed: sa.Table, name: str, run_id: str
+) -> Window | None:
+    """Return the days that a run pushed, when the run itself does not say."""
+    query = sa.select(sa.func.min(pushed.c.partition), sa.func.max(pushed.c.partition)).where(
         pushed.c.connection == name, pushed.c.run_id == run_id
     )
-    query = (
-        sa.select(source.c.currency, sa.func.count(), sa.func.sum(source.c.amount))
-        .where(
-            source.c.connection == name,
-            sa.or_(source.c.run_id == run_id, source.c.partition.in_(days)),
-        )
-        .group_by(source.c.currency)
-    )
-    return {row[0] or "": (row[1], row[2]) for row in connection.execute(query)}
+    first, last = connection.execute(query).one()
+    return Window(name, first, last) if first else None

@@ -17,6 +17,7 @@ from mlc_pipeline.connection.mappings import read_mappings
 from mlc_pipeline.connection.model import Connection
 from mlc_pipeline.staging.load import Stamp
 from mlc_pipeline.sync import staged
+from mlc_pipeline.sync.closings import is_closed_now
 from mlc_pipeline.sync.ledger import Ledger
 from mlc_pipeline.sync.mapped import NO_MAPPINGS, mapped_context
 from mlc_pipeline.sync.plan import PlanContext
@@ -94,6 +95,17 @@ def window_of(context: dg.AssetExecutionContext, site: Site) -> Window:
     return Window(site.name, date.fromisoformat(keys[0]), date.fromisoformat(keys[-1]))
 
 
+def run_window(context: Any, site: Site) -> Window | None:
+    """Return the days of a run by its tags, None when it has none; checks have no days."""
+    tags = context.run.tags
+    one = tags.get("dagster/partition")
+    first = tags.get("dagster/asset_partition_range_start", one)
+    last = tags.get("dagster/asset_partition_range_end", one)
+    if not first or not last:
+        return None
+    return Window(site.name, date.fromisoformat(first), date.fromisoformat(last))
+
+
 def stamp_of(context: Any, site: Site) -> Stamp:
     """Return what rows of this run are stamped with."""
     return Stamp(site.name, context.run.run_id)
@@ -104,9 +116,10 @@ def plan_context(runtime: Runtime, site: Site) -> PlanContext:
     with runtime.engine.connect() as connection:
         references = read_references(connection, site.name)
         names = staged.gl_names(connection, site.name)
+        closed = is_closed_now(connection, site.name)
     read = read_mappings(site.folder)
     return mapped_context(
-        PlanContext(site.connection, references, NO_MAPPINGS, {}, names), read
+        PlanContext(site.connection, references, NO_MAPPINGS, {}, names, closed=closed), read
     )
 
 

@@ -4,7 +4,7 @@ What must not come in: verdicts, steps, comparisons; they live in `sync`.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -23,16 +23,25 @@ from mlc_pipeline.assets.common import (
 )
 from mlc_pipeline.assets.extract import DATED
 from mlc_pipeline.assets.reference import priority_of
+from mlc_pipeline.assets.runtime import Runtime
+from mlc_pipeline.cin7.client import Cin7Client
+from mlc_pipeline.cin7.errors import NotFound
 from mlc_pipeline.cin7.sending import DEFAULT_LIMITS
+from mlc_pipeline.report.place import report_place
 from mlc_pipeline.staging.tables import CIN7, MAPPING
 from mlc_pipeline.sync import audit, planner, pusher
+from mlc_pipeline.sync.causes import MEANINGS
 from mlc_pipeline.sync.certificate import WRITTEN, certificate, differences
 from mlc_pipeline.sync.plan import PlanContext
 from mlc_pipeline.sync.planner import Plan
 from mlc_pipeline.sync.push import Push
 from mlc_pipeline.sync.pusher import Result, Results
+from mlc_pipeline.sync.staged import Window
 from mlc_pipeline.sync.tie_out import TieOut, tie_out_window
 from mlc_pipeline.sync.vocabulary import READY, REASONS, Outcome, Verdict
+
+_DAYS_SHOWN = 400
+"""Days of a range that its tables show: a year."""
 
 
 def document_assets(site: Site) -> list[dg.AssetsDefinition]:
@@ -215,9 +224,33 @@ def _push_metadata(site: Site, results: Results) -> dict[str, Any]:
         "money": _by_currency(
             (r.pushed.outcome.value, r.currency, r.amount) for r in results.rows
         ),
+        "by_day": _pushed_by_day(results),
         "held_and_waiting": table(_shown(r) for r in results.rows if _is_stopped(r)),
         "written": table(_linked(site, r) for r in results.rows if r.pushed.outcome in WRITTEN),
     }
+
+
+def _pushed_by_day(results: Results) -> dg.MetadataValue:
+    """Return the outcomes of each day and currency: in a range they are nowhere else."""
+    days: dict[tuple[date, str], Counter[str]] = {}
+    amounts: dict[tuple[date, str], Decimal] = {}
+    for r in results.rows:
+        key = (r.day, r.currency or "")
+        days.setdefault(key, Counter())[r.pushed.outcome] += 1
+        amounts[key] = amounts.get(key, Decimal(0)) + r.amount
+    seen = [outcome for outcome in Outcome if any(n[outcome] for n in days.values())]
+    return table(
+        (
+            {
+                "day": day,
+                **{outcome.value: counts[outcome] for outcome in seen},
+                "amount": f"{amounts[(day, currency)]:,.2f}",
+                "currency": currency,
+            }
+            for (day, currency), counts in sorted(days.items())
+        ),
+        limit=_DAYS_SHOWN,
+    )
 
 
 def _is_stopped(result: Result) -> bool:
@@ -290,12 +323,13 @@ def _tie_out(site: Site, deps: list[dg.AssetKey]) -> dg.AssetsDefinition:
                 AGREES,
                 asset=key,
                 blocking=True,
-                description="On each account and cost centre, what SYSPRO posted is what the "
-                "documents in Cin7 say, and what Cin7's ledger says.",
+                description="On each account, cost centre and supplier, what SYSPRO posted is "
+                "what the documents in Cin7 say, and what Cin7's ledger says.",
             )
         ],
         description="SYSPRO's postings against the documents in Cin7 and against Cin7's own "
-        "ledger, per account and cost centre, to the cent.",
+        "ledger, per account, cost centre and supplier, to the cent. A difference is named "
+        "by its document and cause.",
         kinds={"postgres"},
     )
     def tie_out(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
@@ -308,10 +342,16 @@ def _tie_out(site: Site, deps: list[dg.AssetKey]) -> dg.AssetsDefinition:
                 window,
                 plan_context(runtime, site),
                 client.transactions,
+                lambda purchase_id: _purchase_or_none(client, purchase_id),
             )
             cost.rows = len(result.lines)
+        metadata = {
+            **tie_out_metadata(window, result),
+            **_reports(runtime, site, window),
+            "cin7_calls": cost.cin7_calls,
+        }
         return dg.MaterializeResult(
-            metadata=tie_out_metadata(result), check_results=[_agreement(key, result)]
+            metadata=metadata, check_results=[_agreement(key, window, result)]
         )
 
     return tie_out
@@ -320,39 +360,101 @@ def _tie_out(site: Site, deps: list[dg.AssetKey]) -> dg.AssetsDefinition:
 AGREES = "agrees_to_the_cent"
 
 
-def _agreement(key: dg.AssetKey, result: TieOut) -> dg.AssetCheckResult:
+def _purchase_or_none(client: Cin7Client, purchase_id: str) -> Mapping[str, Any] | None:
+    try:
+        return client.purchase(purchase_id)
+    except NotFound:
+        return None
+
+
+def _reports(runtime: Runtime, site: Site, window: Window) -> dict[str, Any]:
+    """Return the period reports that stand beside these days, by month."""
+    months = sorted({window.first.strftime("%Y-%m"), window.last.strftime("%Y-%m")})
+    places = {month: report_place(runtime.environ, site.name, month) for month in months}
+    return {
+        f"report_{month}": dg.MetadataValue.path(str(place))
+        for month, place in places.items()
+        if place.exists()
+    }
+
+
+def _agreement(key: dg.AssetKey, window: Window, result: TieOut) -> dg.AssetCheckResult:
     """Return the check of a tie-out: both comparisons, with what to look at."""
     different = [
-        f"{day} account {account} {centre}: SYSPRO {syspro:.2f}, Cin7 {cin7:.2f}"
-        for day, account, centre, syspro, cin7 in result.differences()
+        f"{day} account {account} {centre} supplier {supplier}: SYSPRO {syspro:.2f}, Cin7 "
+        f"{cin7:.2f}"
+        for (day, account, centre, supplier), syspro, cin7 in result.differences()
     ]
     different += [
         f"account {account}: documents {booked:.2f}, Cin7's ledger {held:.2f}"
         for account, booked, held in result.ledger_differences()
     ]
+    causes = [f"{d.document}: {MEANINGS[d.cause].meaning}" for d in result.explained]
+    named = list(dict.fromkeys(causes)) or different
     return dg.AssetCheckResult(
         check_name=AGREES,
         asset_key=key,
         passed=not different,
-        metadata={"different": table({"difference": text} for text in different)},
+        metadata={
+            "by_day": _days_table(window, result),
+            "different": table({"difference": text} for text in different),
+            "explained": _explained_table(result),
+        },
         description="SYSPRO and Cin7 agree"
         if not different
-        else f"{len(different)} differences: {'; '.join(different[:3])}; see the documents of "
+        else f"{len(different)} differences: {'; '.join(named[:3])}; see the documents of "
         "those days in push.invoices",
     )
 
 
-def tie_out_metadata(result: TieOut) -> dict[str, Any]:
+def _days_table(window: Window, result: TieOut) -> dg.MetadataValue:
+    """Return the figures of each day: in a run over a range they are nowhere else."""
+    days = result.by_day(window.first, window.last)
+    return table(
+        (
+            {
+                "day": day,
+                "documents": figures["documents"],
+                "SYSPRO": f"{figures['syspro']:.2f}",
+                "Cin7": f"{figures['cin7']:.2f}",
+                "rounding": f"{figures['rounding']:.2f}",
+                "differences": figures["differences"],
+            }
+            for day, figures in days.items()
+        ),
+        limit=_DAYS_SHOWN,
+    )
+
+
+def _explained_table(result: TieOut) -> dg.MetadataValue:
+    return table(
+        {
+            "document": d.document,
+            "cause": d.cause,
+            "account": d.bucket.account,
+            "cost centre": d.bucket.cost_centre,
+            "supplier": d.bucket.supplier,
+            "amount": f"{d.amount:.2f}",
+            "found": d.detail,
+            "what to do": MEANINGS[d.cause].remedy,
+        }
+        for d in result.explained
+    )
+
+
+def tie_out_metadata(window: Window, result: TieOut) -> dict[str, Any]:
     """Return a tie-out as the UI shows it."""
     syspro, cin7 = result.by_account(0), result.by_account(1)
     different, ledger = result.differences(), result.ledger_differences()
     return {
         "accounts": len({*syspro, *cin7}),
-        "cost_centres": len({centre for _, _, centre in result.lines if centre}),
+        "cost_centres": len({centre for _, _, centre, _ in result.lines if centre}),
+        "suppliers": len({supplier for _, _, _, supplier in result.lines}),
         "syspro": money(sum(syspro.values(), Decimal(0))),
         "cin7": money(sum(cin7.values(), Decimal(0))),
         "differences": len(different) + len(ledger),
         "rounding": money(sum(result.rounding.values(), Decimal(0))),
+        "by_day": _days_table(window, result),
         "by_account": table(
             {
                 "account": account,
@@ -363,9 +465,10 @@ def tie_out_metadata(result: TieOut) -> dict[str, Any]:
             for account in sorted({*syspro, *cin7})
         ),
         "different": table(
-            {"day": d, "account": a, "cost centre": c, "SYSPRO": s, "Cin7": k}
-            for d, a, c, s, k in different
+            {"day": d, "account": a, "cost centre": c, "supplier": s, "SYSPRO": left, "Cin7": k}
+            for (d, a, c, s), left, k in different
         ),
+        "explained": _explained_table(result),
         "not_in_cin7": table(
             {"outcome": outcome, "currency": currency, "documents": n, "amount": f"{a:.2f}"}
             for (outcome, currency), (n, a) in result.not_in_cin7.items()

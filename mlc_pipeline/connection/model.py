@@ -473,6 +473,9 @@ class Policies(_Settings):
     unnamed_credit: Literal["hold", "negative_charge"] = Field(
         default="hold", description="A credit that names no invoice"
     )
+    closed_period: Literal["hold", "post"] = Field(
+        default="hold", description="A document that would newly book into a closed period"
+    )
     order_stage_approach: Literal["STOCK", "INVOICE"] = Field(
         default="STOCK",
         description="Cin7 Approach of an order without receipts and invoices",

@@ -265,6 +265,7 @@ tie_out = sa.Table(
     sa.Column("partition", sa.Date, primary_key=True),
     sa.Column("account", sa.Text, primary_key=True),
     sa.Column("cost_centre", sa.Text, primary_key=True),
+    sa.Column("supplier", sa.Text, primary_key=True, comment="SYSPRO's code"),
     sa.Column(
         "syspro", MONEY, nullable=False, comment="postings of documents that are in Cin7"
     ),

@@ -140,6 +140,9 @@ def plan_invoice(
         )
         if verdict in READY:
             context.guard_period(dated)
+            if known is None or known.state == "done":
+                # What is begun in Cin7 is finished, whatever was closed meanwhile.
+                context.guard_closed(dated_of(content))
         return verdict, content, changed
 
     return planned(
@@ -155,6 +158,13 @@ def plan_invoice(
         ),
         build,
     )
+
+
+def dated_of(content: Content) -> date:
+    """Return the date that a document will have in Cin7."""
+    if isinstance(content, CreditContent):
+        return content.credit_date
+    return content.invoice_date
 
 
 def _in_order(parts: InvoiceParts) -> InvoiceParts:

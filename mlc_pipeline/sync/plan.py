@@ -134,6 +134,7 @@ class PlanContext:
     gl_names: Mapping[str, str] = field(default_factory=dict)
     history: Callable[[date], Mappings] | None = None
     dated: date | None = None
+    closed: frozenset[date] = frozenset()
 
     def as_of(self, day: date | None) -> PlanContext:
         """Return the context of a document of a day: its mapping is the one of then.
@@ -301,6 +302,15 @@ class PlanContext:
         lock = self.references.lock_date
         if lock is not None and dated < lock:
             raise Hold("locked_period", f"dated {dated}, Cin7 is locked before {lock}")
+
+    def guard_closed(self, dated: date) -> None:
+        """Refuse what would newly book into a closed period, unless the policy is to post it.
+
+        Raises:
+            Hold: closed_period.
+        """
+        if self.connection.policies.closed_period == "hold" and dated in self.closed:
+            raise Hold("closed_period", f"dated {dated}, a day of a period that is closed")
 
 
 @dataclass(frozen=True)

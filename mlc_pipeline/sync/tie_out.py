@@ -1,8 +1,8 @@
 """Tie-out: the postings of SYSPRO against what Cin7 answered and what its ledger says.
 
-Compared per account and cost centre over the documents that are in Cin7; what is not in
-Cin7 (held, waiting, excluded, failed) is shown beside it, so that the two add up to what
-SYSPRO posted.
+Compared per account, cost centre and supplier over the documents that are in Cin7; what is
+not in Cin7 (held, waiting, excluded, failed) is shown beside it, so that the two add up to
+what SYSPRO posted. Only when something differs is more read, to name document and cause.
 
 What must not come in: HTTP, Dagster.
 """
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -19,9 +19,20 @@ import sqlalchemy as sa
 
 from mlc_pipeline.staging.load import Stamp, replace_days
 from mlc_pipeline.staging.tables import PUSH, documents, tie_out
+from mlc_pipeline.staging.tie_out_tables import tied_days
 from mlc_pipeline.sync import staged
+from mlc_pipeline.sync.booked import posted_amounts
 from mlc_pipeline.sync.journals import is_distribution
 from mlc_pipeline.sync.money import ZERO, cin7_rate, rounded
+from mlc_pipeline.sync.period import (
+    Cin7Books,
+    Difference,
+    Entry,
+    Period,
+    suspects,
+    tie_out_period,
+)
+from mlc_pipeline.sync.period_facts import load_facts
 from mlc_pipeline.sync.plan import PlanContext
 from mlc_pipeline.sync.rows import InvoiceRow, PostingRow
 from mlc_pipeline.sync.staged import Window
@@ -34,42 +45,81 @@ IN_CIN7 = (Outcome.CREATED, Outcome.UPDATED, Outcome.UNCHANGED, Outcome.ADOPTED)
 _FOREIGN_CENTS = Decimal("0.05")
 """What converting one foreign document, line by line, may move on an account and centre."""
 
+_READ_AT_MOST = 25
+"""So many purchases are read to explain the differences of a run; the period's close reads
+all of them."""
+
+Key = tuple[date, str, str, str]
+"""Day, account, cost centre, supplier."""
+
+Transactions = Callable[[date, date], Iterable[Mapping[str, Any]]]
+Purchase = Callable[[str], Mapping[str, Any] | None]
+
 
 @dataclass
 class TieOut:
     """The comparison of a window, in local currency.
 
     Attributes:
-        lines: (day, account, cost centre) to [SYSPRO, Cin7, documents].
+        lines: (day, account, cost centre, supplier) to [SYSPRO, Cin7, documents].
         ledger: account to the amount in Cin7's own ledger, of the same documents.
         rounding: differences that come from converting foreign invoices, per line.
         foreign: account to how many foreign documents are on it.
         not_in_cin7: (outcome, currency) to [documents, amount].
+        documents: day to how many documents are in Cin7.
+        explained: what the differences come from, document by document.
     """
 
-    lines: dict[tuple[date, str, str], list[Any]] = field(default_factory=dict)
+    lines: dict[Key, list[Any]] = field(default_factory=dict)
     ledger: dict[str, Decimal] = field(default_factory=dict)
-    rounding: dict[tuple[date, str, str], Decimal] = field(default_factory=dict)
+    rounding: dict[Key, Decimal] = field(default_factory=dict)
     foreign: dict[str, int] = field(default_factory=dict)
     not_in_cin7: dict[tuple[str, str], list[Any]] = field(default_factory=dict)
+    documents: dict[date, int] = field(default_factory=dict)
+    explained: list[Difference] = field(default_factory=list)
 
-    def add(self, key: tuple[date, str, str], side: int, amount: Decimal) -> None:
+    def add(self, key: Key, side: int, amount: Decimal) -> None:
         """Add an amount to one side (0 SYSPRO, 1 Cin7)."""
         self.lines.setdefault(key, [ZERO, ZERO, 0])[side] += amount
 
     def by_account(self, side: int) -> dict[str, Decimal]:
         """Return the totals per account of one side."""
         totals: dict[str, Decimal] = {}
-        for (_, account, _), values in self.lines.items():
+        for (_, account, _, _), values in self.lines.items():
             totals[account] = totals.get(account, ZERO) + values[side]
         return totals
 
-    def differences(self) -> list[tuple[date, str, str, Decimal, Decimal]]:
-        """Return the lines on which the two sides differ, rounding of currencies aside."""
+    def by_day(self, first: date, last: date) -> dict[date, dict[str, Any]]:
+        """Return the figures of each day: documents, syspro, cin7, rounding, differences."""
+        days: dict[date, dict[str, Any]] = {
+            first + timedelta(days=n): {
+                "documents": self.documents.get(first + timedelta(days=n), 0),
+                "syspro": ZERO,
+                "cin7": ZERO,
+                "rounding": ZERO,
+                "differences": 0,
+            }
+            for n in range((last - first).days + 1)
+        }
+        for key, (syspro, cin7, _) in self.lines.items():
+            day = days[key[0]]
+            day["syspro"] += syspro
+            day["cin7"] += cin7
+            day["rounding"] += self.rounding.get(key, ZERO)
+        for key, _, _ in self.differences():
+            days[key[0]]["differences"] += 1
+        return days
+
+    def differences(self) -> list[tuple[Key, Decimal, Decimal]]:
+        """Return the lines on which the two sides differ, rounding of currencies aside.
+
+        Returns:
+            Day, account, cost centre and supplier; SYSPRO's amount; Cin7's.
+        """
         return [
-            (day, account, centre, syspro, cin7)
-            for (day, account, centre), (syspro, cin7, _) in sorted(self.lines.items())
-            if syspro + self.rounding.get((day, account, centre), ZERO) != cin7
+            (key, syspro, cin7)
+            for key, (syspro, cin7, _) in sorted(self.lines.items())
+            if syspro + self.rounding.get(key, ZERO) != cin7
         ]
 
     def ledger_differences(self) -> list[tuple[str, Decimal, Decimal]]:
@@ -90,9 +140,10 @@ def tie_out_window(
     stamp: Stamp,
     window: Window,
     context: PlanContext,
-    transactions: Callable[[date, date], Iterable[Mapping[str, Any]]],
+    transactions: Transactions,
+    purchase: Purchase | None = None,
 ) -> TieOut:
-    """Compare a window and write the table `tie_out.ap`.
+    """Compare a window and write the tables `tie_out.ap` and `tie_out.days`.
 
     Args:
         engine: our database.
@@ -100,6 +151,8 @@ def tie_out_window(
         window: the days.
         context: mappings and references.
         transactions: reads Cin7's ledger from one day to another, both included.
+        purchase: reads a whole purchase, None when Cin7 has it no more; it is asked only
+            about documents that differ. Without it they are named by account alone.
     """
     with engine.connect() as connection:
         pushed = _pushed(connection, window)
@@ -126,6 +179,7 @@ def tie_out_window(
         one = TieOut()
         then = context.as_of(invoice.invoice_date)
         _add_syspro(one, row.partition, by_invoice.get(key, ()), then)
+        result.documents[row.partition] = result.documents.get(row.partition, 0) + 1
         _add_cin7(one, row.partition, document, invoice, context)
         _merge(result, one, is_foreign=_rate(invoice, context) != 1)
     if tasks:
@@ -133,9 +187,36 @@ def tie_out_window(
         # period is dated otherwise in Cin7.
         dates = [r.invoice_date for r in rows if r.invoice_date is not None]
         dates += [date.fromisoformat(d["dated"]) for d in answered.values() if d["dated"]]
-        _add_ledger(result, tasks, transactions(min(dates), max(dates)))
+        entries = list(transactions(min(dates), max(dates)))
+        _add_ledger(result, tasks, entries)
+        if purchase and (result.differences() or result.ledger_differences()):
+            span = Period("days", min(dates), max(dates))
+            shown = {row.source_key for row in pushed}
+            result.explained = [
+                difference
+                for difference in _explain(engine, name, span, context, entries, purchase)
+                if difference.document in shown
+            ]
     _write(engine, stamp, window, result)
     return result
+
+
+def _explain(
+    engine: sa.Engine,
+    name: str,
+    span: Period,
+    context: PlanContext,
+    transactions: Iterable[Mapping[str, Any]],
+    purchase: Purchase,
+) -> list[Difference]:
+    """Return what makes SYSPRO and Cin7 differ over some days, document by document."""
+    entries = [Entry.read(row) for row in transactions]
+    with engine.connect() as connection:
+        facts = load_facts(connection, name, span, context, entries)
+    books = Cin7Books(entries)
+    for purchase_id in sorted(suspects(facts, books))[:_READ_AT_MOST]:
+        books.purchases[purchase_id] = purchase(purchase_id)
+    return tie_out_period(facts, books).blocking()
 
 
 def _pushed(connection: sa.Connection, window: Window) -> list[Any]:
@@ -185,15 +266,9 @@ def _count_absent(result: TieOut, row: Any) -> None:
 def _add_syspro(
     result: TieOut, day: date, postings: Iterable[PostingRow], context: PlanContext
 ) -> None:
-    carries = context.connection.policies.carries_cost_centre
-    for posting in postings:
-        mapped = context.target(posting.gl_code)
-        if not is_distribution(posting) or mapped is None or mapped.role == "payable":
-            continue
-        centre = ""
-        if carries and mapped.role != "tax":
-            centre = context.cost_centre(posting.gl_code) or ""
-        result.add((day, mapped.cin7_account, centre), 0, posting.amount)
+    distribution = [p for p in postings if is_distribution(p)]
+    for bucket, amount in posted_amounts(distribution, context).items():
+        result.add((day, *bucket), 0, amount)
 
 
 def _add_cin7(
@@ -203,14 +278,14 @@ def _add_cin7(
     invoice: InvoiceRow,
     context: PlanContext,
 ) -> None:
-    rate = _rate(invoice, context)
+    rate, supplier = _rate(invoice, context), invoice.supplier
     for key, amount in document["amounts"].items():
         account, _, centre = key.partition("|")
-        result.add((day, account, centre), 1, rounded(Decimal(amount) * rate))
-        result.lines[(day, account, centre)][2] += 1
+        result.add((day, account, centre, supplier), 1, rounded(Decimal(amount) * rate))
+        result.lines[(day, account, centre, supplier)][2] += 1
     for rule, amount in document["tax"].items():
         account = context.references.tax_rules[rule].account
-        result.add((day, account, ""), 1, rounded(Decimal(amount) * rate))
+        result.add((day, account, "", supplier), 1, rounded(Decimal(amount) * rate))
 
 
 def _rate(invoice: InvoiceRow, context: PlanContext) -> Decimal:
@@ -256,11 +331,15 @@ def _write(engine: sa.Engine, stamp: Stamp, window: Window, result: TieOut) -> N
             "partition": day,
             "account": account,
             "cost_centre": centre,
+            "supplier": supplier,
             "syspro": syspro,
             "cin7": cin7,
-            "rounding": result.rounding.get((day, account, centre), ZERO),
+            "rounding": result.rounding.get((day, account, centre, supplier), ZERO),
             "documents": count,
         }
-        for (day, account, centre), (syspro, cin7, count) in result.lines.items()
+        for (day, account, centre, supplier), (syspro, cin7, count) in result.lines.items()
     ]
     replace_days(engine, tie_out, stamp, window.first, window.last, rows)
+    days = result.by_day(window.first, window.last)
+    summary = [{"partition": day, **figures} for day, figures in days.items()]
+    replace_days(engine, tied_days, stamp, window.first, window.last, summary)

@@ -193,6 +193,12 @@ _REASONS = (
         "Move the lock date in Cin7, or set policies.locked_period to redate.",
     ),
     Reason(
+        "closed_period",
+        Verdict.HELD,
+        "The document is dated in a period that was closed with `mlc close`.",
+        "Reopen the period, or set policies.closed_period to post, or leave it out.",
+    ),
+    Reason(
         "several_orders",
         Verdict.HELD,
         "The invoice is matched to receipts of several purchase orders; Cin7 takes one.",

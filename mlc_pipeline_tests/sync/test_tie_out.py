@@ -139,14 +139,16 @@ def test_equal_books_have_no_difference_and_are_stored(books: Books) -> None:
 def test_a_difference_is_shown_by_day_account_and_cost_centre(books: Books) -> None:
     books.document("INV-1", "10", [("10.5000", "10")], {"410|Sales": "10"})
     assert books.compare().differences() == [
-        (DAY, "400", "Sales", d(10), d(0)),
-        (DAY, "410", "Sales", d(0), d(10)),
+        ((DAY, "400", "Sales", SUPPLIER), d(10), d(0)),
+        ((DAY, "410", "Sales", SUPPLIER), d(0), d(10)),
     ]
 
 
 def test_a_cent_is_a_difference(books: Books) -> None:
     books.document("INV-1", "10", [("10.5000", "10")], {"400|Sales": "9.99"})
-    assert books.compare().differences() == [(DAY, "400", "Sales", d(10), d("9.99"))]
+    assert books.compare().differences() == [
+        ((DAY, "400", "Sales", SUPPLIER), d(10), d("9.99"))
+    ]
 
 
 def test_credit_notes_are_negative_on_both_sides(books: Books) -> None:
@@ -168,8 +170,11 @@ def test_credit_notes_are_negative_on_both_sides(books: Books) -> None:
 def test_documents_are_compared_on_the_day_that_counts_them(books: Books) -> None:
     books.document("INV-1", "5", [("10.5000", "5")], {"400|Sales": "5"})
     books.document("INV-2", "7", [("10.5000", "7")], {"400|Sales": "7"}, day=NEXT)
-    assert set(books.compare().lines) == {(DAY, "400", "Sales")}
-    assert set(books.compare(NEXT).lines) == {(DAY, "400", "Sales"), (NEXT, "400", "Sales")}
+    assert set(books.compare().lines) == {(DAY, "400", "Sales", SUPPLIER)}
+    assert set(books.compare(NEXT).lines) == {
+        (DAY, "400", "Sales", SUPPLIER),
+        (NEXT, "400", "Sales", SUPPLIER),
+    }
 
 
 @pytest.mark.parametrize("policy", ["none", "account"])
@@ -188,7 +193,7 @@ def test_what_is_not_in_cin7_is_counted_beside_it(books: Books) -> None:
     books.document("INV-4", "9", [("10.5000", "9")], {}, outcome=Outcome.WAITING, currency="€")
     result = books.compare()
     assert result.not_in_cin7 == {("held", "GBP"): [2, d(14)], ("waiting", "€"): [1, d(9)]}
-    assert result.lines == {(DAY, "400", "Sales"): [d(5), d(5), 1]}
+    assert result.lines == {(DAY, "400", "Sales", SUPPLIER): [d(5), d(5), 1]}
 
 
 def test_a_draft_is_on_neither_side(books: Books) -> None:
@@ -211,7 +216,7 @@ def test_the_cents_of_converting_a_foreign_invoice_are_named_as_rounding(books: 
     )
     result = books.compare()
     assert result.differences() == []
-    assert result.rounding == {(DAY, "400", "Sales"): d("-0.01")}
+    assert result.rounding == {(DAY, "400", "Sales", SUPPLIER): d("-0.01")}
     assert [r.rounding for r in books.stored()] == [d("-0.01")]
 
 
@@ -225,7 +230,7 @@ def test_more_than_rounding_is_a_difference_in_a_foreign_invoice_too(books: Book
         exchange_rate=d("0.85"),
     )
     assert books.compare().differences() == [
-        (DAY, "400", "Sales", d("85.50"), d("85.00")),
+        ((DAY, "400", "Sales", SUPPLIER), d("85.50"), d("85.00")),
     ]
 
 
@@ -246,13 +251,17 @@ def test_a_local_difference_is_no_rounding_because_another_document_was_foreign(
 ) -> None:
     foreign(books)
     books.document("INV-1", "10", [("10.5000", "10")], {"400|Sales": "9.98"})
-    assert books.compare().differences() == [(DAY, "400", "Sales", d(10), d("9.98"))]
+    assert books.compare().differences() == [
+        ((DAY, "400", "Sales", SUPPLIER), d(10), d("9.98"))
+    ]
 
 
 def test_a_foreign_document_that_is_not_in_cin7_excuses_nothing(books: Books) -> None:
     foreign(books, Outcome.HELD)
     books.document("INV-1", "10", [("20.5200", "10")], {"420|Works": "9.98"})
-    assert books.compare().differences() == [(DAY, "420", "Works", d(10), d("9.98"))]
+    assert books.compare().differences() == [
+        ((DAY, "420", "Works", SUPPLIER), d(10), d("9.98"))
+    ]
 
 
 # --- Cin7's own ledger ---
@@ -305,9 +314,9 @@ def test_a_second_comparison_replaces_the_first(books: Books) -> None:
 
 def test_totals_per_account_are_over_days_and_cost_centres() -> None:
     result = TieOut()
-    result.add((DAY, "400", "Sales"), 0, d(5))
-    result.add((NEXT, "400", "Works"), 0, d(7))
-    result.add((NEXT, "400", "Works"), 1, d(6))
+    result.add((DAY, "400", "Sales", SUPPLIER), 0, d(5))
+    result.add((NEXT, "400", "Works", SUPPLIER), 0, d(7))
+    result.add((NEXT, "400", "Works", SUPPLIER), 1, d(6))
     assert result.by_account(0) == {"400": Decimal(12)}
     assert result.by_account(1) == {"400": Decimal(6)}
     assert len(result.differences()) == 2

@@ -137,6 +137,30 @@ def edit(sandbox: Sandbox, body: Document) -> Document:
     return document
 
 
+def journal(sandbox: Sandbox, body: Document) -> Document:
+    """Enter a journal by hand, as accountants do in the UI.
+
+    `{"debit": "500", "credit": "610", "amount": 10.00, "date": "2026-03-02",
+    "reference": "JE-1"}`
+    """
+    missing = [n for n in ("debit", "credit", "amount", "date") if n not in body]
+    if missing:
+        raise ValueError(f"a journal needs {', '.join(missing)}")
+    task, reference = new_guid(), str(body.get("reference", ""))
+    row = {
+        "TaskID": task,
+        "DebitAccountCode": str(body["debit"]),
+        "CreditAccountCode": str(body["credit"]),
+        "Amount": Decimal(body["amount"]),
+        "EffectiveDate": business_date(body["date"]),
+        "Reference": reference,
+        "Transaction": str(body.get("text", "Manual journal")),
+        "Type": "Journal",
+    }
+    sandbox.store.put("posting", f"journal:{task}", {"Rows": [row]})
+    return row
+
+
 _EDITABLE = {
     "purchase": "ID",
     "supplier": "ID",
@@ -261,5 +285,6 @@ _CALLS: dict[tuple[str, str], Callable[[Sandbox, Document], Document]] = {
     ("GET", "settings"): get_settings,
     ("POST", "settings"): change_settings,
     ("POST", "edit"): edit,
+    ("POST", "journal"): journal,
     ("POST", "reset"): reset,
 }
