@@ -281,7 +281,7 @@ def _as_json(result: Simulation) -> dict[str, Any]:
         return [
             {
                 "document": pair[side].source_key,
-                "amount": str(pair[side].amount),
+                "amount": f"{pair[side].amount:.2f}",
                 "currency": pair[side].currency or "",
                 "reason": pair[side].reason_code or "",
                 "found": pair[side].reason or "",
@@ -299,11 +299,13 @@ def _as_json(result: Simulation) -> dict[str, Any]:
                 "to_cost_centre": will[1],
                 "documents": len(move.documents),
                 "postings": move.postings,
-                "amount": str(move.amount),
+                "amount": f"{move.amount:.2f}",
             }
             for (was, will), move in sorted(result.moves.items())
         ],
-        "accounts": {account: str(change) for account, change in result.by_account().items()},
+        "accounts": {
+            account: f"{change:.2f}" for account, change in result.by_account().items()
+        },
         "newly_held": stopped(result.held, 1),
         "freed": stopped(result.freed, 0),
         "changed_otherwise": [
