@@ -24,6 +24,9 @@ from mlc_pipeline_tests.e2e.test_mapping import HELD, _two_invoices
 
 pytestmark = pytest.mark.e2e
 
+UNHURRIED: dict[str, Any] = {"cin7": {"timeout_seconds": 20, "settle_seconds": 30}}
+"""No answer is lost here: what is slow is waited for."""
+
 
 def mlc(pair: Pair, *arguments: str) -> Result:
     environment = {**pair.environ, "MLC_CONNECTIONS_DIR": str(pair.folder.parent)}
@@ -38,10 +41,12 @@ def write_accounts(folder: Path, *rows: tuple[str, ...]) -> None:
     folder.mkdir(exist_ok=True)
     with (folder / "gl_accounts.csv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(
-            ("match", "syspro_code", "cin7_account", "role", "valid_from", "valid_to")
-        )
-        writer.writerows(("section", *row) for row in rows)
+        writer.writerow(_HEADER)
+        blanks = ("",) * len(_HEADER)
+        writer.writerows(("section", *row, *blanks)[: len(_HEADER)] for row in rows)
+
+
+_HEADER = ("match", "syspro_code", "cin7_account", "role", "valid_from", "valid_to")
 
 
 def planned_rows(engine: sa.Engine) -> list[Any]:
@@ -56,7 +61,7 @@ def planned_rows(engine: sa.Engine) -> list[Any]:
 def test_a_mapping_is_checked_proposed_and_tried_out_without_a_trace(
     start: Start, engine: sa.Engine, tmp_path: Path
 ) -> None:
-    pair = start(_two_invoices())
+    pair = start(_two_invoices(), **UNHURRIED)
     assert reasons(pair.run(DAY)) == {HELD: "unmapped_account"}
     before, codes = planned_rows(engine), accounts_of(pair)
     pair.forget_traffic()
@@ -116,7 +121,7 @@ def test_a_mapping_is_checked_proposed_and_tried_out_without_a_trace(
 
 
 def test_a_replay_uses_the_mapping_of_the_documents_day(start: Start) -> None:
-    pair = start(companies.one_invoice())
+    pair = start(companies.one_invoice(), **UNHURRIED)
     pair.run(DAY)
     codes = accounts_of(pair)
     rows = [(c, a, {"2100": "payable", "2200": "tax"}.get(c, "")) for c, a in codes.items()]
@@ -131,7 +136,7 @@ def test_a_replay_uses_the_mapping_of_the_documents_day(start: Start) -> None:
     assert outcomes(replay, Kind.INVOICE) == {"unchanged": 1}
     assert (replay.cin7_writes, replay.different, replay.problems) == (0, 0, [])
 
-    pair.configure(policies={"mapping_as_of": "now"})
+    pair.configure(policies={"mapping_as_of": "now"}, **UNHURRIED)
     write_accounts(
         pair.folder,
         *others,
@@ -144,7 +149,7 @@ def test_a_replay_uses_the_mapping_of_the_documents_day(start: Start) -> None:
 
 
 def test_a_document_of_a_locked_period_is_dated_on_the_first_open_day(start: Start) -> None:
-    pair = start(companies.one_invoice(), policies={"locked_period": "redate"})
+    pair = start(companies.one_invoice(), policies={"locked_period": "redate"}, **UNHURRIED)
     pair.cin7.control("settings", {"lock_date": str(day(20))})
     first = pair.run(DAY)
     assert outcomes(first, Kind.INVOICE) == {"created": 1}
@@ -162,7 +167,7 @@ def test_a_document_of_a_locked_period_is_dated_on_the_first_open_day(start: Sta
 def test_an_invoice_over_more_than_was_received_is_held_before_cin7_sees_it(
     start: Start,
 ) -> None:
-    pair = start(companies.one_order())
+    pair = start(companies.one_order(), **UNHURRIED)
     match = pair.row("GrnMatching")
     pair.put("GrnMatching", match | {"MatchedQty": Decimal(12)})
     held = pair.run(DAY)
