@@ -234,8 +234,6 @@ def simulate(
         Path,
         typer.Option(
             "--with",
-            exists=True,
-            file_okay=False,
             help="Folder with the edited mapping files; a file that it lacks is as it is.",
         ),
     ],
@@ -253,6 +251,14 @@ def simulate(
     from mlc_pipeline.sync.simulation import simulate as compare
     from mlc_pipeline.sync.staged import Window
 
+    if not any(edited.glob("*.csv")):
+        err.print(
+            f"{edited} holds no mapping file; copy the connection's folder there and edit it.",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )
+        raise typer.Exit(2)
     with runtime() as opened:
         desk = _desk(opened, connection, live=False)
         files, problems = _edited(desk.folder, edited)
