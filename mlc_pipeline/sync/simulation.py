@@ -1,8 +1,8 @@
 """A period planned again under an edited mapping: what would move, be held, be freed.
 
 Reads staged tables only and writes nothing, neither outside nor into our own tables. Both
-sides are planned as if nothing had been written yet and no period were locked or closed, so that the
-mapping is all that differs.
+sides are planned as if nothing had been written yet and no period were locked or closed, so
+that the mapping is all that differs.
 
 What must not come in: HTTP, Dagster, writing.
 """
