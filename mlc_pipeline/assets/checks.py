@@ -117,7 +117,7 @@ def _codes_mapped(site: Site) -> dg.AssetChecksDefinition:
         planning = plan_context(runtime, site)
         with runtime.engine.connect() as connection:
             found = coverage(connection, planning)
-            problems = coverage_problems(connection, read, planning)
+            problems = coverage_problems(connection, found, read, planning)
         unmapped, local = found.unmapped("gl_accounts"), site.connection.syspro.local_currency
         others = [p for p in problems if p.severity == "error" and not _is_gl_code(p)]
         named = [f"{u.code} ({u.unmapped_amount:.2f} {local})" for u in unmapped[:5]]

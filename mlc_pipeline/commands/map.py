@@ -234,8 +234,6 @@ def simulate(
         Path,
         typer.Option(
             "--with",
-            exists=True,
-            file_okay=False,
             help="Folder with the edited mapping files; a file that it lacks is as it is.",
         ),
     ],
@@ -253,6 +251,14 @@ def simulate(
     from mlc_pipeline.sync.simulation import simulate as compare
     from mlc_pipeline.sync.staged import Window
 
+    if not any(edited.glob("*.csv")):
+        err.print(
+            f"{edited} holds no mapping file; copy the connection's folder there and edit it.",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )
+        raise typer.Exit(2)
     with runtime() as opened:
         desk = _desk(opened, connection, live=False)
         files, problems = _edited(desk.folder, edited)
@@ -281,7 +287,7 @@ def _as_json(result: Simulation) -> dict[str, Any]:
         return [
             {
                 "document": pair[side].source_key,
-                "amount": str(pair[side].amount),
+                "amount": f"{pair[side].amount:.2f}",
                 "currency": pair[side].currency or "",
                 "reason": pair[side].reason_code or "",
                 "found": pair[side].reason or "",
@@ -299,11 +305,13 @@ def _as_json(result: Simulation) -> dict[str, Any]:
                 "to_cost_centre": will[1],
                 "documents": len(move.documents),
                 "postings": move.postings,
-                "amount": str(move.amount),
+                "amount": f"{move.amount:.2f}",
             }
             for (was, will), move in sorted(result.moves.items())
         ],
-        "accounts": {account: str(change) for account, change in result.by_account().items()},
+        "accounts": {
+            account: f"{change:.2f}" for account, change in result.by_account().items()
+        },
         "newly_held": stopped(result.held, 1),
         "freed": stopped(result.freed, 0),
         "changed_otherwise": [

@@ -232,7 +232,7 @@ def findings(
     """
     return [
         *row_problems(files, context, books),
-        *coverage_problems(connection, files, context),
+        *coverage_problems(connection, coverage(connection, context), files, context),
     ]
 
 
@@ -248,10 +248,9 @@ def row_problems(
 
 
 def coverage_problems(
-    connection: sa.Connection, files: MappingFiles, context: PlanContext
+    connection: sa.Connection, found: Coverage, files: MappingFiles, context: PlanContext
 ) -> list[MappingProblem]:
     """Return the codes without a row, then the rows without a code, which are warnings."""
-    found = coverage(connection, context)
     problems = [_unmapped(use, files, context) for use in found.unmapped()]
     if found.uses:
         problems += _unused(found, files)

@@ -161,7 +161,7 @@ def accounts_of(
         one = account(code)
         one.postings += postings
         one.amount += amount
-    for code in tax_codes:
+    for code in filter(None, tax_codes):
         account(code).is_tax = True
     return sorted(found.values(), key=lambda a: (-abs(a.amount), a.match, a.code))
 

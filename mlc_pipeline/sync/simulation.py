@@ -1,8 +1,8 @@
 """A period planned again under an edited mapping: what would move, be held, be freed.
 
 Reads staged tables only and writes nothing, neither outside nor into our own tables. Both
-sides are planned as if nothing had been written yet and no period were locked, so that the
-mapping is all that differs.
+sides are planned as if nothing had been written yet and no period were locked or closed, so
+that the mapping is all that differs.
 
 What must not come in: HTTP, Dagster, writing.
 """
@@ -127,7 +127,7 @@ def simulate(
 def _planned(engine: sa.Engine, window: Window, context: PlanContext) -> dict[str, Planned]:
     """Return the invoices, credits and postings of a window as a mapping would have them."""
     open_books = replace(context.references, lock_date=None)
-    context = replace(context, references=open_books)
+    context = replace(context, references=open_books, closed=frozenset())
     ledger = _Unwritten(engine, window.connection, "simulation")
     suppliers = suppliers_of(engine, window, context, ledger)
     newer = {(p.kind, p.source_key): p for _, p in suppliers.rows}

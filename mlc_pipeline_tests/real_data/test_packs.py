@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from mlc_pipeline.connection.mappings import AccountMapping, MappedAccount
+from mlc_pipeline.connection.model import GlCode
 from mlc_pipeline.sandbox.company import (
     Company,
     cin7_account,
@@ -24,6 +26,9 @@ from mlc_pipeline.sandbox.company import (
     write_connection,
     write_pack,
 )
+from mlc_pipeline.sandbox.company.cin7_account import account_codes
+from mlc_pipeline.sync.proposals import accounts_of, accuracy, propose
+from mlc_pipeline.sync.references import books_of
 from mlc_pipeline.syspro.entities import ENTITIES
 
 pytestmark = pytest.mark.real_data
@@ -222,3 +227,30 @@ def test_the_shares_of_orders_are_the_measured_ones(packs: dict[str, Pack]) -> N
     assert _share(orders, lambda e: e.supplier_id in busiest) == shares.TOP_FIVE_SUPPLIERS
     wholesale = packs["wwi"].company.purchase_orders
     assert _share(wholesale, lambda e: not e.complete) == shares.NOT_FULLY_RECEIVED_ORDER
+
+
+def test_a_citys_chart_is_proposed_as_it_is_mapped(packs: dict[str, Pack]) -> None:
+    company = packs["sheffield"].company
+    account = cin7_account(company)
+    books = books_of(
+        {
+            name: account[name]
+            for name in ("accounts", "tax_rules", "payment_terms", "locations")
+        }
+    )
+    layout = GlCode(separator=".", account_section=2, cost_centre_section=1)
+    rules = {
+        ("section", code): MappedAccount(target, "expense", f"section {code}")
+        for code, target in account_codes(company).items()
+    }
+    chart = [
+        (row["GlCode"], row["Description"], row["AccountType"])
+        for row in packs["sheffield"].tables["GenMaster"]
+    ]
+    proposals = propose(
+        accounts_of(chart, {}, (), layout), books, ("EXPENSE", "ASSET", "LIABILITY")
+    )
+    figures = accuracy(proposals, AccountMapping(rules, layout))
+    assert figures.known == 162
+    assert figures.precision >= 99
+    assert figures.recall >= 90

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -54,3 +56,8 @@ def test_the_table_for_people_has_every_type() -> None:
     rows = journals_table().splitlines()[2:]
     assert len(rows) == len(JOURNAL_TYPES) + 1
     assert all(f"`{code}`" in rows[n] for n, code in enumerate(JOURNAL_TYPES) if code)
+
+
+def test_the_manual_has_exactly_the_journal_types() -> None:
+    page = Path(__file__).parents[2] / "docs" / "how-it-writes.md"
+    assert journals_table() in page.read_text(encoding="utf-8")
