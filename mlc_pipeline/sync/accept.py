@@ -187,6 +187,10 @@ def _part(cin7: Details, kind: Kind, document: Document, wanted: Any) -> Answer:
         raise NotAcceptable(f"purchase {document.cin7_number} is void in Cin7; see mlc verify")
     if kind is Kind.PURCHASE_ORDER:
         order: Answer = purchase.get("Order") or {}
+        if not (order.get("Lines") or order.get("AdditionalCharges")):
+            raise NotAcceptable(
+                f"purchase {document.cin7_number} is only begun; the next run goes on with it"
+            )
         return order
     return _only_block(kind, document, purchase, getattr(wanted, "number", None))
 

@@ -139,13 +139,19 @@ def append(connection: sa.Connection, name: str, run_id: str, events: Sequence[E
         }
         seq, previous = seq + 1, hash_of(row)
         rows.append({**row, "seq": seq, "hash": previous})
-    for start in range(0, len(rows), _BATCH):
-        connection.execute(audit_events.insert(), rows[start : start + _BATCH])
-    connection.execute(
+    moved = (
         audit_heads.update()
         .where(audit_heads.c.connection == name)
         .values(seq=seq, hash=previous)
     )
+    if len(rows) == 1:
+        # The usual case in one round trip: a push waits for each of them.
+        told = audit_events.insert().values(**rows[0]).returning(audit_events.c.seq)
+        connection.execute(moved.add_cte(told.cte("told")))
+        return
+    for start in range(0, len(rows), _BATCH):
+        connection.execute(audit_events.insert(), rows[start : start + _BATCH])
+    connection.execute(moved)
 
 
 # --- proof -----------------------------------------------------------------------------

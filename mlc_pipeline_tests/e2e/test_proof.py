@@ -107,7 +107,7 @@ def test_what_vanished_from_cin7_is_reported_and_made_again_only_on_command(
     again = pair.run(DAY)
     assert again.exit_code == 1
     assert pair.writes() == {}
-    (problem,) = [p for p in again.problems if "everything_is_there" in p]
+    (problem,) = [p for p in again.problems if ", check everything_is_there: " in p]
     assert "6 documents are not as the ledger has them" in problem
     code, said = mlc("verify", pair.name)
     assert code == 1
