@@ -63,11 +63,21 @@ ROOMS: dict[str, set[str]] = {
         "sync",
         "vault",
     },
+    "worker": set(),  # how a Celery worker behaves, nothing of what it runs
     "sandbox": {"syspro"},
 }
 """What each room may import of the others."""
 
-KNOWS_DAGSTER = {"assets", "automation", "definitions", "instance", "cycle", "cli", "commands"}
+KNOWS_DAGSTER = {
+    "assets",
+    "automation",
+    "definitions",
+    "instance",
+    "cycle",
+    "cli",
+    "commands",
+    "worker",
+}
 KNOWS_HTTP = {"cin7", "syspro", "sandbox"}
 FLOATS = {"assets/common.py", "cycle.py"}
 """Where an amount or a duration is made a float, to be shown and never computed with."""
