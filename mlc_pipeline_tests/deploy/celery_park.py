@@ -21,9 +21,7 @@ from typing import Any
 
 import dagster as dg
 import yaml
-from dagster._cli.job import _create_run
-from dagster._core.workspace.context import WorkspaceProcessContext
-from dagster._core.workspace.load_target import ModuleTarget
+from dagster._core.definitions.reconstruct import ReconstructableRepository
 
 from mlc_pipeline.automation.schedules import range_tags
 from mlc_pipeline.definitions import job_name
@@ -121,27 +119,21 @@ def running_workers(count: int, folder: Path, environ: Mapping[str, str]) -> Ite
 def launch(
     instance: dg.DagsterInstance, names: Sequence[str], day: date, folder: Path
 ) -> list[str]:
-    """Launch a cycle of each connection and return the runs' ids."""
-    target = ModuleTarget("mlc_pipeline.definitions", None, str(folder), "mlc_pipeline")
+    """Launch a cycle of each connection, as the daemon does, and return the runs' ids."""
+    repository = ReconstructableRepository.for_module(
+        "mlc_pipeline.definitions", "defs", str(folder)
+    )
     runs = []
-    with WorkspaceProcessContext(instance, target) as process:
-        workspace = process.create_request_context()
-        location = workspace.get_code_location("mlc_pipeline")
-        (repository,) = location.get_repositories().values()
-        for name in names:
-            tags = {"connection": name, **range_tags(day, day)}
-            run = _create_run(
-                instance=instance,
-                code_location=location,
-                remote_repo=repository,
-                remote_job=repository.get_full_job(job_name(name)),
-                run_config={},
-                tags=tags,
-                op_selection=None,
-                run_id=None,
-            )
-            instance.launch_run(run.run_id, workspace)
-            runs.append(run.run_id)
+    for name in names:
+        job = repository.get_reconstructable_job(job_name(name))
+        run = instance.create_run_for_job(
+            job.get_definition(),
+            tags={"connection": name, **range_tags(day, day)},
+            job_code_origin=job.get_python_origin(),
+        )
+        # This launcher asks the workspace nothing: the run's origin says where its code is.
+        instance.launch_run(run.run_id, workspace=None)  # type: ignore[arg-type]
+        runs.append(run.run_id)
     return runs
 
 
