@@ -34,6 +34,8 @@ MEANINGS = _meanings(
     partition | The business day that the row belongs to; empty when it has no date
     raw | The record as Cin7 answered it
     note | A remark of whoever keeps the mapping
+    valid_from | First day on which the row holds; empty from the beginning
+    valid_to | Last day on which the row holds; empty until further notice
     match | How the code is compared: exact, by section or by prefix
 
     supplier | Supplier code in SYSPRO, zeros kept
@@ -316,6 +318,7 @@ _INVOICE = _fields(
     invoice.purchase_order | Invoice.PurchaseID | receipt_matches.grn receipts.purchase_order invoices.reference | The purchase that it belongs to, by its id in Cin7
     invoice.receipts | | receipt_matches.grn receipts.grn | Receipts that Cin7 must have first
     invoice.invoice_date | Invoice.InvoiceDate | invoices.invoice_date | Date of the invoice
+    invoice.original_date | | invoices.invoice_date | Its date in SYSPRO, where it was moved out of a locked period
     invoice.due_date | Invoice.InvoiceDueDate | invoices.due_date | Day on which it is due
     invoice.header.marker | | invoices.supplier invoices.invoice | Marker of the purchase
     invoice.header.supplier | Purchase.SupplierID | invoices.supplier | The supplier, by its id in Cin7
@@ -352,6 +355,7 @@ _INVOICE = _fields(
     credit.number | CreditNote.CreditNoteNumber | invoices.invoice | Number of the credit
     credit.credited_invoice | CreditNote.CreditNoteInvoiceNumber CreditNote.PurchaseID | invoices.reference | The invoice that it credits
     credit.credit_date | CreditNote.CreditNoteDate | invoices.invoice_date | Date of the credit
+    credit.original_date | | invoices.invoice_date | Its date in SYSPRO, where it was moved out of a locked period
     credit.charges.description | CreditNote.AdditionalCharges.Description | postings.reference gl_accounts.description postings.gl_code | Text of the posting, or the account's name
     credit.charges.quantity | CreditNote.AdditionalCharges.Quantity | | Always 1
     credit.charges.price | CreditNote.AdditionalCharges.Price | {_POSTED} | Amount posted, positive
