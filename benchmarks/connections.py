@@ -57,7 +57,7 @@ def main() -> None:
     table = Table(
         "connections", "assets", "import s", "build s", "snapshot s", "snapshot MB", "memory MB"
     )
-    company = generate(1, 1)
+    company = generate(1, 50)
     with tempfile.TemporaryDirectory() as place:
         written = 0
         for count in sorted(counts):

@@ -153,7 +153,7 @@ def _fields(value: Any, path: str) -> set[str]:
     """Return the path of each field of a body that holds no fields of its own."""
     if isinstance(value, dict) and value:
         return {p for key, inner in value.items() for p in _fields(inner, f"{path}.{key}")}
-    if isinstance(value, list) and value:
+    if isinstance(value, list):  # an empty one says nothing
         return {p for inner in value for p in _fields(inner, path)}
     return {path}
 
