@@ -60,7 +60,7 @@ def stopped(process: subprocess.Popen[Any]) -> Iterator[subprocess.Popen[Any]]:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGTERM)
         try:
-            process.wait(20)
+            process.wait(60)  # `mlc dev` ends what it started first
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
