@@ -23,7 +23,7 @@ help:
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
-		--constraint constraints.txt --editable '.[sandbox,test,check,dev]'
+		--constraint constraints.txt --editable '.[sandbox,test,check,dev,celery,ui]'
 	touch $(INSTALLED)
 
 demo: $(INSTALLED)
@@ -36,7 +36,7 @@ test: $(INSTALLED)
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-fast: $(INSTALLED)
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not e2e and not real_data"
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not e2e and not real_data and not celery and not ui"
 
 check: $(INSTALLED)
 	$(BIN)/ruff format --check .
@@ -51,7 +51,7 @@ format: $(INSTALLED)
 # The locked versions: what a fresh resolution gives, without any address in it.
 lock:
 	$(PYTHON) -m venv $(VENV)/lock
-	$(VENV)/lock/bin/python -m pip install --quiet '.[sandbox,test,check,dev]'
+	$(VENV)/lock/bin/python -m pip install --quiet '.[sandbox,test,check,dev,celery,kubernetes,ui]'
 	$(VENV)/lock/bin/python -m pip freeze --exclude mlc_pipeline > constraints.txt
 	rm -rf $(VENV)/lock
 

@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 
 import dagster as dg
 import sqlalchemy as sa
+from dagster._core.execution.plan.objects import StepFailureData
 
 from mlc_pipeline import database
 from mlc_pipeline.assets.runtime import Progress, runtime_resource
@@ -180,18 +181,28 @@ def failed_days(
 
 
 def _problems(result: dg.ExecuteInProcessResult) -> Iterable[str]:
-    """Yield what failed, in one line each: steps by their root cause, checks by their text."""
+    """Yield what failed, each cause once: of steps their root cause, of checks their text."""
+    steps: dict[str, list[str]] = {}
     for event in result.all_events:
         if event.is_step_failure:
-            error = event.step_failure_data.error
-            while error is not None and error.cause is not None:
-                error = error.cause
-            text = error.message.strip() if error else "failed"
-            yield f"{event.step_key}: {text}"
+            steps.setdefault(_cause(event.step_failure_data), []).append(event.step_key or "")
+    for text, keys in steps.items():
+        others = f" and {len(keys) - 1} other steps" if len(keys) > 1 else ""
+        yield f"{keys[0]}{others}: {text}"
     for evaluation in result.get_asset_check_evaluations():
         if not evaluation.passed:
             key = evaluation.asset_key.to_user_string()
             yield f"{key}, check {evaluation.check_name}: {evaluation.description}"
+
+
+def _cause(failure: StepFailureData) -> str:
+    """Return what was said of an expected failure, else the message of the root cause."""
+    if failure.user_failure_data is not None and failure.user_failure_data.description:
+        return failure.user_failure_data.description
+    error = failure.error
+    while error is not None and error.cause is not None:
+        error = error.cause
+    return error.message.strip() if error else "failed"
 
 
 _STOPPED = (Outcome.HELD, Outcome.WAITING, Outcome.FAILED)

@@ -75,6 +75,7 @@ ROOMS: dict[str, set[str]] = {
         "sync",
         "vault",
     },
+    "worker": set(),  # how a Celery worker behaves, nothing of what it runs
     "sandbox": {"syspro"},
 }
 """What each room may import of the others."""
@@ -88,6 +89,7 @@ KNOWS_DAGSTER = {
     "closing",
     "cli",
     "commands",
+    "worker",
 }
 KNOWS_HTTP = {"cin7", "syspro", "sandbox"}
 FLOATS = {"assets/common.py", "cycle.py"}

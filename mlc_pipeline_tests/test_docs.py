@@ -203,6 +203,7 @@ def test_every_environment_variable_occurs_in_the_code(page: Path) -> None:
         *(ROOT / "mlc_pipeline").rglob("*.py"),
         *Path(__file__).parent.rglob("conftest.py"),
     ]
+    sources += [path for path in (ROOT / "deploy").iterdir() if path.is_file()]
     code = "\n".join(_read(path) for path in [*sources, ROOT / "Makefile"])
     # The stand-in puts the name of a port together.
     code += "\n".join(f"MLC_SANDBOX_{name}_PORT" for name in ("SYSPRO", "CIN7"))

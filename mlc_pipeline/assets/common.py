@@ -3,7 +3,8 @@
 What must not come in: assets, business rules.
 """
 
-from collections.abc import Iterable, Mapping
+import functools
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -12,7 +13,9 @@ from typing import Any
 
 import dagster as dg
 
-from mlc_pipeline.assets.runtime import Runtime
+from mlc_pipeline.assets.columns import column_lineage, column_schema
+from mlc_pipeline.assets.freshness import freshness_of
+from mlc_pipeline.assets.runtime import Runtime, StepCost
 from mlc_pipeline.connection.mappings import read_mappings
 from mlc_pipeline.connection.model import Connection
 from mlc_pipeline.staging.load import Stamp
@@ -26,6 +29,9 @@ from mlc_pipeline.sync.staged import Window
 
 TABLE_ROWS = 50
 """Rows of a table shown in the UI; the whole stands in the database."""
+
+_OWNERS = {"syspro": "team:integration", "cin7": "team:integration"}
+"""Who looks at a stage first; everything else is finance's."""
 
 
 @dataclass(frozen=True)
@@ -66,21 +72,101 @@ class Site:
         """Return the group that shows a stage of this connection in the UI."""
         return f"{self.name}_{stage}"
 
+    def tags(self, stage: str) -> dict[str, str]:
+        """Return the tags of the assets of a stage; only a push writes outside."""
+        writes = {"writes": "cin7"} if stage == "push" else {}
+        return {"connection": self.name, "stage": stage, **writes}
+
     def asset_options(self, stage: str, entity: str, *, partitioned: bool) -> dict[str, Any]:
         """Return what all assets have in common."""
         options: dict[str, Any] = {
             "key": self.key(stage, entity),
             "group_name": self.group(stage),
             "required_resource_keys": {"runtime"},
-            "owners": ["team:finance"],
-            "tags": {"connection": self.name},
-            "metadata": {"dagster/table_name": f"{stage}.{entity}"},
+            "owners": owners(stage),
+            "tags": self.tags(stage),
+            "metadata": definition_metadata(stage, entity),
             # One run a range: every asset of a job must have the same policy.
             "backfill_policy": dg.BackfillPolicy.single_run(),
         }
+        if (policy := freshness_of(self.connection, stage)) is not None:
+            options["freshness_policy"] = policy
         if partitioned:
             options["partitions_def"] = self.days
         return options
+
+
+def owners(stage: str) -> list[str]:
+    """Return the owners of the assets of a stage."""
+    return [_OWNERS.get(stage, "team:finance")]
+
+
+def definition_metadata(stage: str, entity: str) -> dict[str, Any]:
+    """Return what the UI shows of an asset before any run: its table and columns."""
+    return {
+        "dagster/table_name": f"{stage}.{entity}",
+        "dagster/column_schema": column_schema(stage, entity),
+    }
+
+
+def lineage_metadata(site: Site, stage: str, entity: str) -> dict[str, Any]:
+    """Return the column lineage of an asset; the UI reads it from materialisations alone."""
+    lineage = column_lineage(site.name, stage, entity)
+    return {} if lineage is None else {"dagster/column_lineage": lineage}
+
+
+def cost_metadata(cost: StepCost) -> dict[str, Any]:
+    """Return what a step cost, as the UI plots it over the partitions."""
+    return {
+        "syspro_calls": cost.syspro_calls,
+        "cin7_calls": cost.cin7_calls,
+        "waited_seconds": round(cost.waited_seconds, 1),
+        "seconds": round(cost.seconds, 2),
+    }
+
+
+def add_days(
+    context: dg.AssetExecutionContext,
+    days: Mapping[str, Mapping[str, Any]],
+    *,
+    otherwise: Mapping[str, Any],
+    last: Mapping[str, Any] | None = None,
+) -> None:
+    """Give each day of a run its own figures, so that the UI plots days.
+
+    Args:
+        context: the run of an asset over one day or several.
+        days: figures by day (ISO); days outside the run are left out.
+        otherwise: figures of a day on which nothing happened.
+        last: what only the last day needs, because the UI reads it from the latest.
+    """
+    keys = context.partition_keys
+    for key in keys:
+        own = {**otherwise, **days.get(key, {}), **((last or {}) if key == keys[-1] else {})}
+        context.add_asset_metadata(own, partition_key=key)
+
+
+def plain(compute: Callable[..., Any]) -> Callable[..., Any]:
+    """Let an asset fail with the message of an error of ours, not with a stack trace.
+
+    Our errors say what was found and what to do; where in the code they arose tells an
+    operator nothing. Every other error is a fault and keeps its trace.
+    """
+
+    @functools.wraps(compute)
+    def told(*args: Any, **options: Any) -> Any:
+        try:
+            return compute(*args, **options)
+        except Exception as error:
+            if type(error).__module__.partition(".")[0] != "mlc_pipeline":
+                raise
+            raise dg.Failure(
+                str(error),
+                metadata={"error": type(error).__name__},
+                allow_retries=False,
+            ) from None
+
+    return told
 
 
 def runtime_of(context: Any) -> Runtime:

@@ -13,8 +13,12 @@ import dagster as dg
 
 from mlc_pipeline.assets.common import (
     Site,
+    add_days,
+    cost_metadata,
     ledger_of,
+    lineage_metadata,
     money,
+    plain,
     plan_context,
     runtime_of,
     stamp_of,
@@ -83,6 +87,7 @@ def _plan(
         description=f"{PLANNED[name]} {_DRY}",
         kinds={"postgres"},
     )
+    @plain
     def plan(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         runtime, window = runtime_of(context), window_of(context, site)
         planning = plan_context(runtime, site)
@@ -96,11 +101,34 @@ def _plan(
                 ledger_of(runtime, site, context.run.run_id),
             )
             cost.rows = len(made.rows)
-        verdicts = Counter(p.verdict for _, p in made.rows)
-        context.log.info("plan/%s: %s", name, _sentence(verdicts))
-        return dg.MaterializeResult(metadata=_plan_metadata(made, verdicts))
+        summary = _sentence(Counter(p.verdict for _, p in made.rows))
+        context.log.info("plan/%s: %s", name, summary)
+        days = _by_day(made.rows, lambda row: row[0])
+        add_days(
+            context,
+            {day: _plan_metadata(rows) for day, rows in days.items()},
+            otherwise=_plan_metadata([]),
+            last=lineage_metadata(site, "plan", name),
+        )
+        return dg.MaterializeResult(
+            metadata={"run": _run(context, summary), **cost_metadata(cost)}
+        )
 
     return plan
+
+
+def _by_day(rows: Iterable[Any], day_of: Callable[[Any], date]) -> dict[str, list[Any]]:
+    """Return the rows of each day, by its partition key."""
+    days: dict[str, list[Any]] = {}
+    for row in rows:
+        days.setdefault(day_of(row).isoformat(), []).append(row)
+    return days
+
+
+def _run(context: dg.AssetExecutionContext, summary: str) -> str:
+    """Return what a run did in all, as each of its days shows it."""
+    keys = context.partition_keys
+    return f"{keys[0]} to {keys[-1]}: {summary}" if len(keys) > 1 else summary
 
 
 def _check_currencies(planning: PlanContext) -> None:
@@ -120,7 +148,19 @@ def _check_currencies(planning: PlanContext) -> None:
 
 
 def _sentence(counts: Counter[Any]) -> str:
-    return ", ".join(f"{n} {word}" for word, n in sorted(counts.items())) or "no documents"
+    """Return how many documents there are and what became of them, in words."""
+    parts = ", ".join(f"{n} {word}" for word, n in sorted(counts.items()))
+    total = counts.total()
+    return f"{total} document{'s' * (total != 1)}: {parts}" if total else "no documents"
+
+
+def _amounts(what: str, amounts: Iterable[tuple[str | None, Decimal]]) -> dict[str, float]:
+    """Return money per currency as numbers that the UI plots, `read_GBP`."""
+    totals: dict[str, Decimal] = {}
+    for currency, amount in amounts:
+        if currency and amount:
+            totals[currency] = totals.get(currency, Decimal(0)) + amount
+    return {f"{what}_{currency}": money(total) for currency, total in totals.items()}
 
 
 def _by_currency(
@@ -138,15 +178,19 @@ def _by_currency(
     )
 
 
-def _plan_metadata(plan: Plan, verdicts: Counter[Verdict]) -> dict[str, Any]:
-    stopped = [(day, p) for day, p in plan.rows if p.verdict in (Verdict.HELD, Verdict.WAITING)]
+def _plan_metadata(rows: list[Any]) -> dict[str, Any]:
+    stopped = [(day, p) for day, p in rows if p.verdict in (Verdict.HELD, Verdict.WAITING)]
+    verdicts = Counter(p.verdict for _, p in rows)
     return {
-        "documents": len(plan.rows),
+        "summary": _sentence(verdicts),
+        "documents": len(rows),
         **{verdict.value: verdicts.get(verdict, 0) for verdict in Verdict},
         "money": _by_currency(
             ("to write" if p.verdict in READY else p.verdict.value, p.currency, p.amount)
-            for _, p in plan.rows
+            for _, p in rows
         ),
+        **_amounts("read", ((p.currency, p.amount) for _, p in rows)),
+        **_amounts("held", ((p.currency, p.amount) for _, p in stopped)),
         "held_and_waiting": table(
             {
                 "day": day,
@@ -175,8 +219,9 @@ def _push(site: Site, name: str, kind: str, deps: list[dg.AssetKey]) -> dg.Asset
         pool=site.pool,
         description=f"{_PUSHED[name]} Each document once: an intent is committed before each "
         "call, and a lost answer is looked up before anything is sent again.",
-        kinds={"rest"},
+        kinds={"cin7"},
     )
+    @plain
     def push(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         runtime, window = runtime_of(context), window_of(context, site)
         ledger = ledger_of(runtime, site, context.run.run_id)
@@ -196,37 +241,49 @@ def _push(site: Site, name: str, kind: str, deps: list[dg.AssetKey]) -> dg.Asset
             cost.cin7_writes = ledger.writes_made
         with runtime.engine.connect() as database:
             written = differences(database, site.name, [context.run.run_id], [kind])
-        metadata = _push_metadata(site, results)
-        metadata["replay"] = certificate(written)
-        metadata["differences"] = table({"difference": str(d)} for d in written)
-        metadata["cin7_calls"] = cost.cin7_calls
-        metadata["cin7_writes"] = cost.cin7_writes
-        metadata["waited_seconds"] = round(cost.waited_seconds, 1)
-        metadata["cin7_retried"] = cost.cin7_retried
-        metadata["cin7_throttled"] = cost.cin7_throttled
-        metadata["retry_limits"] = str(DEFAULT_LIMITS)
-        with runtime.engine.connect() as database:
             # Noted outside the trail: whoever writes the whole chain anew is found by it.
-            metadata["audit_head"] = audit.head(database, site.name)
-        outcomes = Counter(r.pushed.outcome for r in results.rows)
-        context.log.info("%s: %s", step, _sentence(outcomes))
-        _fail_bad_days(context, site.key("push", name), results, metadata)
-        return dg.MaterializeResult(metadata=metadata)
+            head = audit.head(database, site.name)
+        summary = _sentence(Counter(r.pushed.outcome for r in results.rows))
+        context.log.info("%s: %s", step, summary)
+        run = {
+            "run": _run(context, summary),
+            "by_day": _pushed_by_day(results),
+            "replay": certificate(written),
+            "differences": table({"difference": str(d)} for d in written),
+            **cost_metadata(cost),
+            "cin7_writes": cost.cin7_writes,
+            "cin7_retried": cost.cin7_retried,
+            "cin7_throttled": cost.cin7_throttled,
+            "retry_limits": str(DEFAULT_LIMITS),
+            "audit_head": head,
+        }
+        by_day = _by_day(results.rows, lambda row: row.day)
+        days = {day: _push_metadata(site, rows) for day, rows in by_day.items()}
+        whole = {**_push_metadata(site, results.rows), **run}
+        _fail_bad_days(context, site.key("push", name), results, whole, days)
+        add_days(
+            context,
+            days,
+            otherwise=_push_metadata(site, []),
+            last=lineage_metadata(site, "push", name),
+        )
+        return dg.MaterializeResult(metadata=run)
 
     return push
 
 
-def _push_metadata(site: Site, results: Results) -> dict[str, Any]:
-    counts = Counter(r.pushed.outcome for r in results.rows)
+def _push_metadata(site: Site, rows: list[Result]) -> dict[str, Any]:
+    counts = Counter(r.pushed.outcome for r in rows)
+    stopped = [r for r in rows if _is_stopped(r)]
     return {
-        "documents": len(results.rows),
+        "summary": _sentence(counts),
+        "documents": len(rows),
         **{outcome.value: counts.get(outcome, 0) for outcome in Outcome},
-        "money": _by_currency(
-            (r.pushed.outcome.value, r.currency, r.amount) for r in results.rows
-        ),
-        "by_day": _pushed_by_day(results),
-        "held_and_waiting": table(_shown(r) for r in results.rows if _is_stopped(r)),
-        "written": table(_linked(site, r) for r in results.rows if r.pushed.outcome in WRITTEN),
+        "money": _by_currency((r.pushed.outcome.value, r.currency, r.amount) for r in rows),
+        **_amounts("read", ((r.currency, r.amount) for r in rows)),
+        **_amounts("held", ((r.currency, r.amount) for r in stopped)),
+        "held_and_waiting": table(_shown(r) for r in stopped),
+        "written": table(_linked(site, r) for r in rows if r.pushed.outcome in WRITTEN),
     }
 
 
@@ -287,6 +344,7 @@ def _fail_bad_days(
     key: dg.AssetKey,
     results: Results,
     metadata: dict[str, Any],
+    days: Mapping[str, Mapping[str, Any]],
 ) -> None:
     """Fail exactly the days on which a document failed; the others are recorded as done.
 
@@ -298,7 +356,8 @@ def _fail_bad_days(
         return
     for day in context.partition_keys:
         if date.fromisoformat(day) not in bad:
-            context.log_event(dg.AssetMaterialization(key, partition=day))
+            said = {"run": metadata["run"], **days.get(day, {})}
+            context.log_event(dg.AssetMaterialization(key, partition=day, metadata=said))
     failed = [r for r in results.rows if r.is_undone]
     if all(r.pushed.reason_code == "cin7_unavailable" for r in failed):
         # One message for a system that is down, not one a document.
@@ -332,6 +391,7 @@ def _tie_out(site: Site, deps: list[dg.AssetKey]) -> dg.AssetsDefinition:
         "by its document and cause.",
         kinds={"postgres"},
     )
+    @plain
     def tie_out(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         runtime, window = runtime_of(context), window_of(context, site)
         client = runtime.cin7(site.connection, priority_of(context))
@@ -348,10 +408,13 @@ def _tie_out(site: Site, deps: list[dg.AssetKey]) -> dg.AssetsDefinition:
         metadata = {
             **tie_out_metadata(window, result),
             **_reports(runtime, site, window),
-            "cin7_calls": cost.cin7_calls,
+            **cost_metadata(cost),
         }
+        agreement = _agreement(key, window, result)
+        context.log.info("tie_out/ap: %s", agreement.description)
         return dg.MaterializeResult(
-            metadata=metadata, check_results=[_agreement(key, window, result)]
+            metadata=metadata,
+            check_results=[agreement],
         )
 
     return tie_out

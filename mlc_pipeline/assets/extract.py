@@ -6,10 +6,23 @@ What must not come in: how SYSPRO is read, what is considered.
 from collections.abc import Callable
 from datetime import date
 from decimal import Decimal
+from typing import Any
 
 import dagster as dg
 
-from mlc_pipeline.assets.common import Site, money, runtime_of, stamp_of, table, window_of
+from mlc_pipeline.assets.columns import entity_schema
+from mlc_pipeline.assets.common import (
+    Site,
+    add_days,
+    cost_metadata,
+    money,
+    plain,
+    runtime_of,
+    stamp_of,
+    table,
+    window_of,
+)
+from mlc_pipeline.assets.runtime import StepCost
 from mlc_pipeline.staging.extract import (
     CounterpartReader,
     Counterparts,
@@ -37,7 +50,7 @@ DATED = {
 UNDATED = ("purchase_orders", "receipts", "invoices", "postings")
 """Entities of which rows without a date are read too, so that none is overlooked."""
 
-_KINDS = {"odata", "postgres"}
+_KINDS = {"syspro", "postgres"}
 
 
 def extract_assets(site: Site) -> list[dg.AssetsDefinition]:
@@ -51,31 +64,35 @@ def extract_assets(site: Site) -> list[dg.AssetsDefinition]:
     ]
 
 
-def column_schema(entity: Entity) -> dg.TableSchema:
-    """Return the columns of a staged table, each with the SYSPRO column it comes from."""
-    return dg.TableSchema(
-        [
-            dg.TableColumn(
-                column.name, column.kind, description=f"{entity.entity_set}.{column.source}"
-            )
-            for column in entity.columns
-        ]
-    )
+def _options(site: Site, entity: Entity, *, partitioned: bool) -> dict[str, Any]:
+    """Return the options of an extraction asset; its columns name SYSPRO's."""
+    options = site.asset_options("syspro", entity.name, partitioned=partitioned)
+    options["metadata"] = {
+        **options["metadata"],
+        "dagster/column_schema": entity_schema(entity),
+        "source": f"{entity.entity_set} by {entity.date_column or 'key'}",
+    }
+    return options | {"kinds": _KINDS}
 
 
-def _result(loaded: Loaded, entity: Entity, rejected: int, calls: int) -> dg.MaterializeResult:
-    return dg.MaterializeResult(
-        metadata={
-            "rows": loaded.rows,
-            "rows_removed": loaded.removed,
-            "rows_unreadable": rejected,
-            "value": money(sum(loaded.value_by_day.values(), Decimal(0))),
-            "dagster/partition_row_count": loaded.rows,
-            "dagster/column_schema": column_schema(entity),
-            "syspro_calls": calls,
-            "source": f"{entity.entity_set} by {entity.date_column or 'key'}",
-        }
-    )
+def _result(
+    context: dg.AssetExecutionContext, loaded: Loaded, rejected: int, cost: StepCost
+) -> dg.MaterializeResult:
+    run = {"rows_removed": loaded.removed, "rows_unreadable": rejected, **cost_metadata(cost)}
+    if context.assets_def.partitions_def is None:
+        return dg.MaterializeResult(
+            metadata={"rows": loaded.rows, "dagster/row_count": loaded.rows, **run}
+        )
+    days = {
+        str(day): _day(rows, loaded.value_by_day.get(day))
+        for day, rows in loaded.rows_by_day.items()
+    }
+    add_days(context, days, otherwise=_day(0, None))
+    return dg.MaterializeResult(metadata=run)
+
+
+def _day(rows: int, value: Decimal | None) -> dict[str, Any]:
+    return {"rows": rows, "dagster/partition_row_count": rows, "value": money(value)}
 
 
 def _extract(
@@ -95,15 +112,15 @@ def _extract(
         context.log.info("%s: this SYSPRO has no %s", entity.name, entity.entity_set)
     context.log.info("%s: %d rows from %s", entity.name, loaded.rows, entity.entity_set)
     rejected = len(extraction.reader.rejected) - before
-    return _result(loaded, entity, rejected, cost.syspro_calls)
+    return _result(context, loaded, rejected, cost)
 
 
 def _snapshot(site: Site, entity: Entity, text: str) -> dg.AssetsDefinition:
     @dg.asset(
-        **site.asset_options("syspro", entity.name, partitioned=False),
+        **_options(site, entity, partitioned=False),
         description=text,
-        kinds=_KINDS,
     )
+    @plain
     def snapshot(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         return _extract(context, site, entity, lambda e: e.snapshot(entity.name))
 
@@ -112,10 +129,10 @@ def _snapshot(site: Site, entity: Entity, text: str) -> dg.AssetsDefinition:
 
 def _dated(site: Site, entity: Entity, text: str) -> dg.AssetsDefinition:
     @dg.asset(
-        **site.asset_options("syspro", entity.name, partitioned=True),
+        **_options(site, entity, partitioned=True),
         description=text,
-        kinds=_KINDS,
     )
+    @plain
     def dated(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         window = window_of(context, site)
 
@@ -134,11 +151,11 @@ def _order_lines(site: Site) -> dg.AssetsDefinition:
     entity = site.connection.entities()["purchase_order_lines"]
 
     @dg.asset(
-        **site.asset_options("syspro", entity.name, partitioned=True),
+        **_options(site, entity, partitioned=True),
         deps=[site.key("syspro", "purchase_orders")],
         description="The lines of the day's purchase orders.",
-        kinds=_KINDS,
     )
+    @plain
     def purchase_order_lines(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         window = window_of(context, site)
         return _extract(
@@ -160,6 +177,7 @@ def _counterparts(site: Site) -> dg.AssetsDefinition:
         "late postings, matched receipts, their orders. Logs off from SYSPRO at its end.",
         kinds=_KINDS,
     )
+    @plain
     def read_counterparts(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         runtime, window = runtime_of(context), window_of(context, site)
         extraction = runtime.extraction(site.connection, context.run.run_id)
@@ -173,7 +191,7 @@ def _counterparts(site: Site) -> dg.AssetsDefinition:
         return dg.MaterializeResult(
             metadata={
                 "rows": cost.rows,
-                "syspro_calls": cost.syspro_calls,
+                **cost_metadata(cost),
                 "read_by_key": table(
                     {"entity": name, "wanted": wanted, "found": counts.found[name]}
                     for name, wanted in counts.wanted.items()

@@ -10,7 +10,17 @@ from typing import Any
 import dagster as dg
 import pandas as pd
 
-from mlc_pipeline.assets.common import Site, runtime_of, stamp_of, table
+from mlc_pipeline.assets.common import (
+    Site,
+    cost_metadata,
+    definition_metadata,
+    lineage_metadata,
+    owners,
+    plain,
+    runtime_of,
+    stamp_of,
+    table,
+)
 from mlc_pipeline.cin7.client import Cin7Client
 from mlc_pipeline.connection.mapping_tables import cells_of
 from mlc_pipeline.connection.mappings import read_mappings
@@ -43,8 +53,9 @@ def _book(
     @dg.asset(
         **site.asset_options("cin7", name, partitioned=False),
         description=f"{text} Read from Cin7 once a cycle.",
-        kinds={"rest", "postgres"},
+        kinds={"cin7", "postgres"},
     )
+    @plain
     def book(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         runtime = runtime_of(context)
         client = runtime.cin7(site.connection, priority_of(context))
@@ -55,7 +66,7 @@ def _book(
             metadata={
                 "rows": cost.rows,
                 "dagster/row_count": cost.rows,
-                "cin7_calls": cost.cin7_calls,
+                **cost_metadata(cost),
             }
         )
 
@@ -90,10 +101,10 @@ def mapping_assets(site: Site) -> list[dg.AssetsDefinition]:
                 site.key("mapping", name),
                 deps=site.keys("cin7", ("accounts", "tax_rules", "payment_terms", "locations")),
                 description=f"{name}.csv of the connection, validated; bad rows map nothing.",
-                kinds={"csv"},
-                owners=["team:finance"],
-                tags={"connection": site.name},
-                metadata={"dagster/table_name": f"mapping.{name}"},
+                kinds={"csv", "postgres"},
+                owners=owners("mapping"),
+                tags=site.tags("mapping"),
+                metadata=definition_metadata("mapping", name),
             )
             for name in MAPPING
         ],
@@ -111,6 +122,7 @@ def mapping_assets(site: Site) -> list[dg.AssetsDefinition]:
                 metadata={
                     "rows": count,
                     "dagster/row_count": count,
+                    **lineage_metadata(site, "mapping", name),
                     "problems": table(
                         {
                             "file": p.file,

@@ -51,6 +51,7 @@ class StepCost:
     waited_seconds: float = 0.0
     cin7_retried: int = 0
     cin7_throttled: int = 0
+    seconds: float = 0.0
 
 
 @dataclass
@@ -183,7 +184,11 @@ class Runtime:
             opened.close()
 
     def cin7(self, connection: Connection, priority: str = "live") -> Cin7Client:
-        """Return the run's Cin7 client; every call is paced by the shared budget."""
+        """Return the run's Cin7 client; every call is paced by the shared budget.
+
+        Raises:
+            MissingSecret: a credential is neither in the environment nor in the vault.
+        """
         if connection.name not in self._cin7:
             self._cin7[connection.name] = self._open_cin7(connection, priority)
         return self._cin7[connection.name]
@@ -223,6 +228,7 @@ class Runtime:
             cost.waited_seconds += after[1] - before[1]
             cost.cin7_retried += after[2] - before[2]
             cost.cin7_throttled += after[3] - before[3]
+            cost.seconds = time.monotonic() - started
             row = {
                 "run_id": run_id,
                 "connection": connection.name,
@@ -232,7 +238,7 @@ class Runtime:
                 "cin7_calls": cost.cin7_calls,
                 "cin7_writes": cost.cin7_writes,
                 "waited_seconds": round(cost.waited_seconds, 3),
-                "seconds": round(time.monotonic() - started, 3),
+                "seconds": round(cost.seconds, 3),
             }
             with self.engine.begin() as database_connection:
                 upsert(database_connection, cycle_steps, [row])

@@ -8,8 +8,10 @@ What must not come in: schedules, time zones.
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 from dataclasses import dataclass
+from itertools import pairwise
 
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
@@ -83,3 +85,34 @@ def cron_problem(text: str) -> str | None:
     if any_weekday and min(values[2]) > max(_LONGEST[month] for month in values[3]):
         return "the day does not exist in any of the months"
     return None
+
+
+_SEEN_DAYS = 5 * 366
+"""Days looked at for the longest pause: every weekday of every date, and a 29 February."""
+
+
+def longest_pause(text: str) -> dt.timedelta:
+    """Return the longest time between two ticks of a good cron expression.
+
+    A clock change aside. As in cron, a day is due by its date or by its weekday when both
+    are restricted.
+    """
+    parts = text.split()
+    minutes, hours, dates, months, weekdays = (
+        field.values(part) for field, part in zip(_FIELDS, parts, strict=True)
+    )
+    by_either = parts[2] != "*" and parts[4] != "*"
+
+    def is_due(day: dt.date) -> bool:
+        on_date, on_weekday = day.day in dates, day.isoweekday() % 7 in weekdays
+        return day.month in months and (
+            (on_date or on_weekday) if by_either else (on_date and on_weekday)
+        )
+
+    first = dt.date(2024, 1, 1)
+    ordinals = range(_SEEN_DAYS)
+    due = [n for n in ordinals if is_due(first + dt.timedelta(days=n))]
+    times = sorted(60 * hour + minute for hour in hours for minute in minutes)
+    within = max((later - sooner for sooner, later in pairwise(times)), default=0)
+    nights = max((later - sooner for sooner, later in pairwise(due)), default=_SEEN_DAYS)
+    return dt.timedelta(minutes=max(within, 24 * 60 * nights - times[-1] + times[0]))

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import warnings
+from datetime import timedelta
 
 import dagster as dg
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from mlc_pipeline.connection.cron import cron_problem
+from mlc_pipeline.connection.cron import cron_problem, longest_pause
 
 
 @pytest.mark.parametrize(
@@ -77,3 +78,19 @@ def test_dagster_takes_what_passes_here_without_a_warning(parts):
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             dg.ScheduleDefinition(name="s", job_name="j", cron_schedule=text)
+
+
+@pytest.mark.parametrize(
+    ("text", "pause"),
+    [
+        ("*/30 6-20 * * *", timedelta(hours=9, minutes=30)),
+        ("*/5 * * * *", timedelta(minutes=5)),
+        ("0 6,18 * * *", timedelta(hours=12)),
+        ("0 6 * * 1-5", timedelta(days=3)),
+        ("0 0 1 * *", timedelta(days=31)),
+        ("15 8 1 * 1", timedelta(days=7)),  # the first, or a Monday
+        ("0 0 29 2 *", timedelta(days=4 * 365 + 1)),
+    ],
+)
+def test_the_longest_pause_is_the_night_or_the_weekend(text, pause):
+    assert longest_pause(text) == pause

@@ -11,6 +11,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from mlc_pipeline.assets.columns import column_schema
 from mlc_pipeline.assets.runtime import runtime_resource
 from mlc_pipeline.automation.schedules import range_tags
 from mlc_pipeline.definitions import build_definitions, job_name, load_sites
@@ -135,6 +136,101 @@ def test_a_range_records_each_of_its_days(start: Start) -> None:
     assert run is not None
     assert run.status is dg.DagsterRunStatus.SUCCESS
     assert run.tags["connection"] == "ranged"
+
+
+_SENT_TO = {
+    "/supplier": "Supplier",
+    "/product": "Product",
+    "/advanced-purchase": "Purchase",
+    "/purchase/order": "Order",
+    "/advanced-purchase/stock": "Stock",
+    "/advanced-purchase/invoice": "Invoice",
+    "/advanced-purchase/creditnote": "CreditNote",
+}
+
+
+def _fields(value: Any, path: str) -> set[str]:
+    """Return the path of each field of a body that holds no fields of its own."""
+    if isinstance(value, dict) and value:
+        return {p for key, inner in value.items() for p in _fields(inner, f"{path}.{key}")}
+    if isinstance(value, list):  # an empty one says nothing
+        return {p for inner in value for p in _fields(inner, path)}
+    return {path}
+
+
+def _days(instance: dg.DagsterInstance, *key: str) -> dict[str | None, dict[str, Any]]:
+    """Return what the UI shows of each day's last materialisation."""
+    records = instance.fetch_materializations(dg.AssetKey([*key]), limit=50).records
+    shown: dict[str | None, dict[str, Any]] = {}
+    for record in records:
+        event = record.asset_materialization
+        assert event is not None
+        shown.setdefault(
+            event.partition, {name: value.value for name, value in event.metadata.items()}
+        )
+    return shown
+
+
+def test_the_ui_shows_each_day_its_own_and_where_every_cin7_field_comes_from(
+    start: Start,
+) -> None:
+    pair = start(companies.six_documents(), name="shown")
+    assert pair.run(DAY, day(2)).succeeded
+    with pair.dagster() as instance:
+        pushed = _days(instance, "shown", "push", "invoices")
+        staged = _days(instance, "shown", "syspro", "invoices")
+    first, last = pushed[str(DAY)], pushed[str(day(2))]
+    assert (first["summary"], first["created"]) == ("3 documents: 3 created", 3)
+    assert (last["summary"], last["created"]) == ("no documents", 0)
+    assert first["run"] == last["run"] == f"{DAY} to {day(2)}: 3 documents: 3 created"
+    assert first["read_GBP"] == 192.0  # 60 and its tax, 150 and -50
+    assert "read_GBP" not in last
+    assert {key: shown["rows"] for key, shown in staged.items()} == {
+        str(DAY): 3,
+        str(day(1)): 0,
+        str(day(2)): 0,
+    }
+    # The UI looks for lineage in the latest event alone.
+    assert "Invoice.InvoiceNumber" in last["dagster/column_lineage"].deps_by_column
+
+    told = {
+        column.name
+        for name in ("cin7_suppliers", "purchases", "invoices")
+        for column in column_schema("push", name).columns
+    }
+    sent = set()
+    for request in pair.traffic():
+        if request["method"] == "POST":
+            path = request["path"].lower().removeprefix("/externalapi/v2")
+            sent |= _fields(request["body"], _SENT_TO[path])
+    assert "Invoice.AdditionalCharges.Account" in sent
+    assert sent - told == set()
+
+
+def test_a_system_that_is_down_is_told_once_and_in_words(start: Start) -> None:
+    pair = start(companies.one_invoice(), name="away")
+    pair.configure(syspro={"enet_url": "http://127.0.0.1:1/SYSPROWCFService/Rest"})
+    summary = pair.run(DAY)
+    assert summary.exit_code == 1
+    told = [problem for problem in summary.problems if "SYSPRO" in problem]
+    assert len(told) == 1
+    assert "other steps" in told[0]
+    assert "no answer" in told[0]
+    with pair.dagster() as instance:
+        failures = [
+            entry.dagster_event.step_failure_data
+            for entry in instance.all_logs(
+                summary.run_id, of_type=dg.DagsterEventType.STEP_FAILURE
+            )
+            if entry.dagster_event is not None
+        ]
+    assert failures
+    for failure in failures:
+        # What the UI shows in place of a stack trace.
+        assert failure.user_failure_data is not None
+        assert "no answer" in (failure.user_failure_data.description or "")
+        assert failure.error is not None
+        assert failure.error.cause is None
 
 
 def test_a_backfill_of_a_range_is_one_run_and_yields_to_live_calls(start: Start) -> None:

@@ -1,0 +1,1 @@
+"""How it is deployed: files for containers, and Celery workers."""
