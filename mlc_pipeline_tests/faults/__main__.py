@@ -76,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     logging.getLogger("mlc_pipeline.sandbox").setLevel(logging.ERROR)
     with (
-        _home() as home,
+        home_of_a_bench() as home,
         open_bench(home, options.documents, options.seed, options.sabotage) as bench,
     ):
         made_of = certificate.origin(
@@ -119,7 +119,7 @@ def _tell(out: Console, row: Row) -> None:
 
 
 @contextmanager
-def _home() -> Iterator[Path]:
+def home_of_a_bench() -> Iterator[Path]:
     """Make a folder that the database's own user may enter; it goes when the block ends."""
     folder = Path(tempfile.mkdtemp(prefix="mlc-faults-", dir=os.environ.get("TMPDIR")))
     folder.chmod(0o755)

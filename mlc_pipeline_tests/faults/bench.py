@@ -182,7 +182,7 @@ class Stage:
         if undisturbed is not None and self.wants_rest:
             row.faults = compare(undisturbed, end)
             row.documents = undisturbed.ours
-        if self.wants_rest:
+        if self.wants_rest and row.is_good:
             self._see_that_it_rests()
         return end
 

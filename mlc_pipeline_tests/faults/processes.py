@@ -41,7 +41,19 @@ AGAIN = "again"
 """Said by a run that was killed as often as it may be: start a whole new one."""
 
 _processes = multiprocessing.get_context("forkserver")
-_processes.set_forkserver_preload(["mlc_pipeline_tests.faults.processes"])
+_processes.set_forkserver_preload(
+    [
+        "mlc_pipeline_tests.faults.processes",
+        # What a run imports only once it is under way, a second's worth.
+        "dagster._core.execution.execute_in_process",
+        "dagster._core.executor.in_process",
+        "dagster._core.storage.noop_compute_log_manager",
+        "dagster._core.storage.root",
+        "hypothesis.extra.pandas",
+        "pandera.backends.pandas.register",
+        "pandera.strategies.pandas_strategies",
+    ]
+)
 
 
 @dataclass(frozen=True)

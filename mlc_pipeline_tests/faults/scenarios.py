@@ -6,6 +6,7 @@ What must not come in: how an end is judged, how a table is printed.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -127,7 +128,8 @@ def _database_restarts(stage: Stage) -> None:
 
 # --- kills --------------------------------------------------------------------------------
 
-_WINDOW = timedelta(days=12)
+_WRITES_A_WINDOW = 110
+"""A kill costs a walk through the window's documents, a window a few whole runs."""
 KILLS_A_RUN = 40
 """How often a run is killed at its push before a whole new one begins."""
 
@@ -157,11 +159,13 @@ def _killed(moment: Moment) -> Callable[[Stage], None]:
 
 
 def _windows(stage: Stage) -> Iterator[tuple[date, date]]:
+    """Yield windows that together are all days, each of not too many writes."""
+    days = (stage.last - stage.first).days + 1
+    length = timedelta(days=math.ceil(days / max(1, stage.bench.writes // _WRITES_A_WINDOW)))
     first = stage.first
     while first <= stage.last:
-        last = min(first + _WINDOW, stage.last)
-        yield first, last
-        first = last + timedelta(days=1)
+        yield first, min(first + length - timedelta(days=1), stage.last)
+        first += length
 
 
 def _run_through(stage: Stage, first: date, last: date, pid_file: str) -> None:

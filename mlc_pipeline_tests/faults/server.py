@@ -19,7 +19,7 @@ Stop = Literal["fast", "immediate"]
 """fast: every connection is ended; immediate: as a crash, without writing anything down."""
 
 _SIGNALS = {"fast": signal.SIGINT, "immediate": signal.SIGQUIT}
-_STOP_SECONDS = 30
+_STOP_SECONDS = 60
 
 
 class DatabaseServer:
@@ -62,6 +62,14 @@ class DatabaseServer:
         Raises:
             TimeoutError: it does not stop.
         """
+        self._stop(how)
+        self._server.ensure_postgres_running()
+
+    def close(self) -> None:
+        """Stop the server for good."""
+        self._stop("fast")
+
+    def _stop(self, how: Stop) -> None:
         pid = self._server.get_pid()
         os.kill(pid, _SIGNALS[how])
         deadline = time.monotonic() + _STOP_SECONDS
@@ -69,11 +77,6 @@ class DatabaseServer:
             if time.monotonic() > deadline:
                 raise TimeoutError(f"PostgreSQL did not stop within {_STOP_SECONDS} s")
             time.sleep(0.02)
-        self._server.ensure_postgres_running()
-
-    def close(self) -> None:
-        """Stop the server."""
-        self._server.stop()
 
     def _admin(self) -> sa.Engine:
         return sa.create_engine(
