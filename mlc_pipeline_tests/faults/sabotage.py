@@ -23,7 +23,7 @@ def _no_settle_wait() -> None:
         except Unsettled:
             return run(self, *given, **named)
 
-    Protocol.rest = lambda _self, _write: None  # type: ignore[method-assign]
+    Protocol.rest = lambda *_given: None  # type: ignore[method-assign]
     Protocol.run = impatient  # type: ignore[method-assign]
 
 
