@@ -151,8 +151,9 @@ def _killed(moment: Moment) -> Callable[[Stage], None]:
 
         with _gate(stage, keeps_alive=False) as gate:
             gate.kill_by(choose, lambda: processes.kill_fork(pid_file))
-            for first, last in _windows(stage):
+            for first, last in (*_windows(stage), (stage.first, stage.last)):
                 _run_through(stage, first, last, pid_file)
+            gate.choose = None
             stage.run_to_the_end()
         stage.row.hits = len(covered)
 
@@ -177,8 +178,6 @@ def _run_through(stage: Stage, first: date, last: date, pid_file: str) -> None:
             said = run.result()
         if said != processes.AGAIN:
             stage.row.runs += 1
-            if isinstance(said, str):
-                stage.row.trouble.append(f"{first} to {last}: {said[:300]}")
             return
     stage.row.trouble.append(f"{first} to {last}: killed without end")
 
