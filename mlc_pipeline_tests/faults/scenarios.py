@@ -131,7 +131,7 @@ def _database_restarts(stage: Stage) -> None:
 
 _WRITES_A_WINDOW = 110
 """A kill costs a walk through the window's documents, a window a few whole runs."""
-KILLS_A_RUN = 40
+KILLS_A_RUN = 60
 """How often a run is killed at its push before a whole new one begins."""
 
 
@@ -151,7 +151,7 @@ def _killed(moment: Moment) -> Callable[[Stage], None]:
 
         with _gate(stage, keeps_alive=False) as gate:
             gate.kill_by(choose, lambda: processes.kill_fork(pid_file))
-            for first, last in (*_windows(stage), (stage.first, stage.last)):
+            for first, last in dict.fromkeys((*_windows(stage), (stage.first, stage.last))):
                 _run_through(stage, first, last, pid_file)
             gate.choose = None
             stage.run_to_the_end()
