@@ -1,7 +1,7 @@
 """A small form of the bench: undisturbed it is good, with a broken product it is red.
 
-That a product which is whole passes is what `make faults` shows, and in `e2e` the tests of
-kill points and of lost answers.
+Each fault by itself and a kill at each write are what `make faults` shows, and in `e2e` the
+tests of lost answers and of kill points.
 """
 
 from __future__ import annotations
@@ -31,6 +31,12 @@ def bench() -> Iterator[Bench]:
         assert certificate.what_is_wrong(row) == []
         assert row.documents >= DOCUMENTS
         yield opened
+
+
+def test_every_fault_of_cin7_mixed_ends_whole(bench: Bench) -> None:
+    row = scenarios.play(bench, scenarios.find("cin7-mixed"))
+    assert certificate.what_is_wrong(row) == []
+    assert row.hits
 
 
 @pytest.mark.parametrize("name", sorted(SABOTAGES))
