@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -36,7 +36,7 @@ from mlc_pipeline_tests.faults.processes import Order
 pytestmark = pytest.mark.e2e
 
 EXAMPLES = int(os.environ.get("MLC_FAULT_EXAMPLES", "5"))
-STEPS = int(os.environ.get("MLC_FAULT_STEPS", "6"))
+STEPS = int(os.environ.get("MLC_FAULT_STEPS", "4"))
 MOST_RUNS = 6
 
 FAULTS = ("drop_before", "drop_after", "error_after", "garbage", "html_200", "error_list_200")
@@ -159,7 +159,7 @@ class AnyOrder(RuleBasedStateMachine):
             total = booked[KEY, document.invoice_no]["Total"]
             if total == abs(document.value):
                 continue
-            reason = stopped.get(f"{KEY}:{document.invoice_no}", {}).get("reason_code")
+            reason = stopped.get(f"{KEY}|{document.invoice_no}", {}).get("reason_code")
             assert reason == "changed_after_posting", (document, total, stopped)
             assert total in self.totals[document.invoice_no]
         end = read_end(self.pair)
@@ -199,5 +199,7 @@ def test_any_order_of_edits_faults_crashes_and_replays_ends_whole(
             # The same few in the suite each time; as many new ones as are asked for.
             derandomize="MLC_FAULT_EXAMPLES" not in os.environ,
             database=None,
+            # An example takes seconds: finding a shorter one would take the suite's time.
+            phases=[Phase.generate] if EXAMPLES <= 10 else list(Phase),
         ),
     )
