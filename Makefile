@@ -2,6 +2,8 @@
 #   make demo   the main job, end to end, on a made-up company   (DATA=path for a pack)
 #   make dev    the same with the Dagster UI left running         (Ctrl-C stops it)
 #   make test   the tests          make check   linters and types
+#   make faults the fault bench: 300 documents under every fault   (DOCUMENTS=n, SCENARIO=name,
+#               SABOTAGE=no-settle-wait); about an hour
 
 PYTHON ?= python3
 VENV := .venv
@@ -15,7 +17,7 @@ DATA ?=
 DEMO_OPTIONS := $(if $(DATA),--data $(DATA)) $(if $(WHOLE),--whole) $(if $(DAYS),--days $(DAYS))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test test-fast check format lock clean
+.PHONY: help demo dev test test-fast faults check format lock clean
 
 help:
 	@grep -E '^#   ' Makefile | cut -c5-
@@ -37,6 +39,12 @@ test: $(INSTALLED)
 
 test-fast: $(INSTALLED)
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not e2e and not real_data and not celery and not ui"
+
+FAULT_OPTIONS := $(if $(DOCUMENTS),--documents $(DOCUMENTS)) $(if $(SCENARIO),--scenario $(SCENARIO)) \
+	$(if $(SABOTAGE),--sabotage $(SABOTAGE))
+
+faults: $(INSTALLED)
+	$(BIN)/python -m mlc_pipeline_tests.faults $(FAULT_OPTIONS)
 
 check: $(INSTALLED)
 	$(BIN)/ruff format --check .

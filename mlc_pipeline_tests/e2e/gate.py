@@ -1,7 +1,8 @@
 """A gate in front of a stand-in: passes calls on, and kills a run at the one it waits for.
 
 The connection's address leads to the gate. At the chosen call the run's process is killed
-before the call is passed on, after it was carried out, or once it was answered.
+before the call is passed on, after it was carried out, or once it was answered; or
+something else is done while the answer is held back.
 What must not come in: what a call means.
 """
 
@@ -30,6 +31,10 @@ class Gate:
         target: scheme, host and port of the stand-in.
         counts: whether a call, by method and path, is one to count.
         url: scheme, host and port of the gate.
+        choose: takes method, path and body of a call that counts, says when to kill; by
+            default the call that `kill_at` names.
+        between: called for each call that counts, carried out and not yet answered.
+        keeps_alive: whether a connection may carry more than one call.
         seen: how many calls were counted.
         reached: set once the chosen call came.
     """
@@ -37,6 +42,9 @@ class Gate:
     target: str
     counts: Callable[[str, str], bool]
     url: str = ""
+    choose: Callable[[str, str, bytes], Moment | None] | None = None
+    between: Callable[[int], None] = lambda _number: None
+    keeps_alive: bool = True
     seen: int = 0
     reached: threading.Event = field(default_factory=threading.Event)
     _number: int = 0
@@ -48,13 +56,21 @@ class Gate:
         """Kill at the so-many-th call that counts, from 1."""
         self._number, self._moment, self._kill = number, moment, kill
 
-    def moment_of(self, method: str, path: str) -> Moment | None:
-        """Count a call; return when to kill if it is the chosen one."""
+    def kill_by(
+        self, choose: Callable[[str, str, bytes], Moment | None], kill: Callable[[], None]
+    ) -> None:
+        """Kill at every call that `choose` names a moment for."""
+        self.choose, self._kill = choose, kill
+
+    def moment_of(self, method: str, path: str, body: bytes) -> tuple[int, Moment | None]:
+        """Count a call; return its number (0: none) and when to kill if it is chosen."""
         if not self.counts(method, path):
-            return None
+            return 0, None
         with self._mutex:
             self.seen += 1
-            return self._moment if self.seen == self._number else None
+            if self.choose is not None:
+                return self.seen, self.choose(method, path, body)
+            return self.seen, self._moment if self.seen == self._number else None
 
     def kill(self) -> None:
         """Kill the run; returns when it is dead."""
@@ -90,9 +106,9 @@ def _handler(gate: Gate, client: httpx.Client) -> type[BaseHTTPRequestHandler]:
         protocol_version = "HTTP/1.1"
 
         def _pass_on(self) -> None:
-            moment = gate.moment_of(self.command, self.path)
             length = int(self.headers.get("Content-Length") or 0)
             body = self.rfile.read(length)
+            number, moment = gate.moment_of(self.command, self.path, body)
             if moment == "before":
                 self._die()
                 return
@@ -102,6 +118,8 @@ def _handler(gate: Gate, client: httpx.Client) -> type[BaseHTTPRequestHandler]:
                 content=body or None,
                 headers=_without(self.headers.items()),
             )
+            if number:
+                gate.between(number)
             if moment == "unanswered":
                 self._die()
                 return
@@ -109,6 +127,8 @@ def _handler(gate: Gate, client: httpx.Client) -> type[BaseHTTPRequestHandler]:
             for name, value in _without(answer.headers.items()).items():
                 self.send_header(name, value)
             self.send_header("Content-Length", str(len(answer.content)))
+            if not gate.keeps_alive:
+                self.send_header("Connection", "close")
             self.end_headers()
             self.wfile.write(answer.content)
             if moment == "answered":

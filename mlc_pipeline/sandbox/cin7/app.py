@@ -118,7 +118,7 @@ class Application:
             text = f"The requested resource does not support http method '{exchange.method}'."
             response = PlainTextResponse(text, 405)
         else:
-            exchange.fault = self.sandbox.faults.take(exchange.method, below)
+            exchange.fault = self.sandbox.faults.take(exchange.method, below, exchange.raw)
             response = await self._faulty(exchange, methods[exchange.method])
         self._record(exchange, response)
         return response
@@ -145,7 +145,8 @@ class Application:
                 body = bytes(carried_out.body) if carried_out else b""
                 return Response(body[: len(body) // 2], media_type=_JSON)
             case "throttle":
-                return throttled(self.sandbox.settings)
+                settings = self.sandbox.settings
+                return throttled(settings, fault.shape, round(fault.seconds))
             case "html_200":
                 return HTMLResponse(_PAGE_NOT_FOUND)
             case "slow_commit":

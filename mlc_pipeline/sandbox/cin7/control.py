@@ -76,7 +76,7 @@ def clear_traffic(sandbox: Sandbox, body: Document) -> Document:
 
 def get_faults(sandbox: Sandbox, body: Document) -> Document:
     """The faults still on order."""
-    return {"faults": [asdict(fault) for fault in sandbox.faults.waiting]}
+    return {"faults": [fault.to_json() for fault in sandbox.faults.waiting]}
 
 
 def add_fault(sandbox: Sandbox, body: Document) -> Document:

@@ -40,19 +40,28 @@ class Limiter:
         self._calls.clear()
 
 
-def throttled(settings: Settings) -> Response:
-    """The answer to a call over the limit, in the chosen shape."""
+def throttled(settings: Settings, shape: str | None = None, retry_after: int = 0) -> Response:
+    """The answer to a call over the limit, in the chosen shape.
+
+    Args:
+        settings: the limit, and the shape if none is given.
+        shape: one of `settings.THROTTLE_SHAPES`.
+        retry_after: seconds for a Retry-After of its own in any shape, so that a storm of
+            many passes soon; the text then speaks of the usual minute.
+    """
+    shape = shape or settings.throttle_shape
     calls = settings.limit or 60
-    seconds = round(settings.window_seconds)
-    if settings.throttle_shape == "503":
-        return PlainTextResponse(f"You reached {calls} calls per minute API limit.", 503)
+    seconds = 60 if retry_after else round(settings.window_seconds)
+    own = {"Retry-After": f"{retry_after} Seconds"} if retry_after else {}
+    if shape == "503":
+        return PlainTextResponse(f"You reached {calls} calls per minute API limit.", 503, own)
     text = f"You have reached {calls} calls per {seconds} seconds API limit."
-    if settings.throttle_shape == "400":
-        return PlainTextResponse(text, 400)
+    if shape == "400":
+        return PlainTextResponse(text, 400, own)
     headers = {
         "x-ratelimit-limit": str(calls),
         "x-ratelimit-remaining": "0",
         "x-ratelimit-reset": str(seconds),
         "Retry-After": f"{seconds} Seconds",
     }
-    return PlainTextResponse(text, 429, headers)
+    return PlainTextResponse(text, 429, headers | own)
