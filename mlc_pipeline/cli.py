@@ -25,6 +25,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from mlc_pipeline.commands import suppliers
 from mlc_pipeline.commands.audit import audit_app
 from mlc_pipeline.commands.map import map_app
 from mlc_pipeline.commands.replay import accept, replay
@@ -67,6 +68,7 @@ app.command(
     "`mlc verify acme --repair adopt` · `mlc verify acme --repair recreate --document 020001`"
 )(verify)
 app.add_typer(map_app, name="map")
+app.add_typer(suppliers.app, name="suppliers")
 
 
 def main() -> None:
