@@ -17,15 +17,17 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from mlc_pipeline.assets.common import Site, mappings_of
+from mlc_pipeline.assets.common import Site
 from mlc_pipeline.assets.runtime import Runtime
+from mlc_pipeline.connection.mappings import Mappings, read_mappings
 from mlc_pipeline.connection.model import Connection
 from mlc_pipeline.staging.load import Stamp, replace_table
 from mlc_pipeline.staging.supplier_tables import supplier_reads
 from mlc_pipeline.staging.tables import CIN7, writes
 from mlc_pipeline.sync import pusher
 from mlc_pipeline.sync.ledger import OPEN, Ledger
-from mlc_pipeline.sync.plan import Mappings, PlanContext
+from mlc_pipeline.sync.mapped import NO_MAPPINGS, mapped_context
+from mlc_pipeline.sync.plan import PlanContext
 from mlc_pipeline.sync.pusher import Desk, Results
 from mlc_pipeline.sync.references import read_references, reference_rows
 from mlc_pipeline.sync.staged import Window
@@ -141,10 +143,11 @@ class Masters:
         """Return what planning looks at; mapping files are read when they may have changed."""
         site = self.site
         if self._mappings is None or self._mappings[0] != site.connection:
-            self._mappings = (site.connection, mappings_of(site))
+            self._mappings = (site.connection, read_mappings(site.folder))
         with runtime.engine.connect() as connection:
             references = read_references(connection, site.name)
-        return PlanContext(site.connection, references, self._mappings[1], {})
+        unmapped = PlanContext(site.connection, references, NO_MAPPINGS, {})
+        return mapped_context(unmapped, self._mappings[1])
 
     def _mortal(self, desk: Desk) -> Desk:
         """Let the process end after some documents, when a test says so."""

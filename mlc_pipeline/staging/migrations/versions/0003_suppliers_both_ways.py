@@ -171,6 +171,13 @@ def _documents_to_syspro() -> None:
         sa.PrimaryKeyConstraint("connection", "partition", "source_key"),
         schema="push",
     )
+    for schema in ("plan", "push"):
+        op.create_index(
+            f"ix_{schema}_syspro_suppliers_source_key",
+            "syspro_suppliers",
+            ["source_key"],
+            schema=schema,
+        )
 
 
 def downgrade() -> None:
