@@ -320,7 +320,7 @@ class SysproSupplierPush:
 
     def _write(self, setup: SupplierSetup) -> Answer:
         self._ledger.assert_claimed()
-        return self._syspro.write(setup)
+        return _said(self._syspro.write(setup))
 
     def _setup(self, action: Any, code: str, elements: Mapping[str, str]) -> SupplierSetup:
         shown = presented(code, self._settings.code_length)
@@ -386,7 +386,7 @@ class SysproSupplierPush:
                     "quarantined",
                     f"SYSPRO's supplier {code} may be another one: {'; '.join(unlike[:3])}",
                 )
-            return row
+            return _said(row)
 
         step = CheckedStep(
             "create_syspro_supplier",
@@ -406,6 +406,11 @@ class SysproSupplierPush:
         self._records.note(code, content.values)
         outcome = Outcome.ADOPTED if written.was_found else Outcome.CREATED
         return Pushed(outcome, content.cin7_id, code)
+
+
+def _said(row: Mapping[str, Any]) -> Answer:
+    """Return what a row of SYSPRO says in the elements that we write, for trail and check."""
+    return {name: row.get(name) for name in ("supplier", *COLUMN_OF.values())}
 
 
 def stored_otherwise(elements: Mapping[str, str], row: Mapping[str, Any]) -> list[str]:
