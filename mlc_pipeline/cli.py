@@ -25,6 +25,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from mlc_pipeline.commands import suppliers
 from mlc_pipeline.commands.audit import audit_app
 from mlc_pipeline.commands.close import close
 from mlc_pipeline.commands.map import map_app
@@ -72,6 +73,7 @@ app.command(
     epilog="Examples: `mlc close acme 2026-10` · `mlc close acme 2026-10 --full` · "
     "`mlc close acme 2026-10 --record`"
 )(close)
+app.add_typer(suppliers.app, name="suppliers")
 
 
 def main() -> None:

@@ -20,6 +20,7 @@ from mlc_pipeline.sync.vocabulary import REASONS, Outcome
 
 _NAMES = {
     "supplier": "suppliers",
+    "syspro_supplier": "suppliers to SYSPRO",
     "purchase_order": "purchase orders",
     "receipt": "receipts",
     "invoice": "invoices",

@@ -28,6 +28,7 @@ from mlc_pipeline.assets.proof import proof_assets  # noqa: E402
 from mlc_pipeline.assets.reference import mapping_assets, reference_assets  # noqa: E402
 from mlc_pipeline.assets.runtime import runtime_resource  # noqa: E402
 from mlc_pipeline.automation.schedules import cycle_schedule  # noqa: E402
+from mlc_pipeline.automation.suppliers import supplier_job, supplier_sensor  # noqa: E402
 from mlc_pipeline.connection.files import (  # noqa: E402
     connections_directory,
     load_connections,
@@ -50,6 +51,10 @@ def connection_definitions(site: Site) -> dg.Definitions:
         description=f"One sync cycle of {site.name}: extract, plan, push, tie out.",
         tags={"connection": site.name},
     )
+    jobs, sensors = [job], []
+    if site.connection.suppliers.both_ways:
+        jobs.append(supplier_job(site.connection))
+        sensors.append(supplier_sensor(site.connection, jobs[-1]))
     return dg.Definitions(
         assets=[
             *extract_assets(site),
@@ -59,7 +64,8 @@ def connection_definitions(site: Site) -> dg.Definitions:
             *proof_assets(site),
         ],
         asset_checks=asset_checks(site),
-        jobs=[job],
+        jobs=jobs,
+        sensors=sensors,
         schedules=[cycle_schedule(site.connection, job)],
     )
 

@@ -19,7 +19,7 @@ ROOMS: dict[str, set[str]] = {
     "cin7": {"staging"},  # the call budget is a table
     "connection": {"syspro"},
     "staging": {"syspro"},
-    "sync": {"cin7", "connection", "staging"},
+    "sync": {"cin7", "connection", "staging", "syspro"},
     "database": set(),
     "vault": {"staging", "syspro"},
     "instance": {"database"},
@@ -34,7 +34,7 @@ ROOMS: dict[str, set[str]] = {
         "syspro",
         "vault",
     },
-    "automation": {"connection"},
+    "automation": {"assets", "connection", "sync"},
     "definitions": {"assets", "automation", "connection"},
     "cycle": {
         "assets",
@@ -177,6 +177,17 @@ def test_the_heart_takes_bodies_and_errors_of_cin7_and_never_its_client() -> Non
         "decimals",
         "purchase_list",
     }
+
+
+def test_the_heart_takes_documents_and_errors_of_syspro_and_never_its_client() -> None:
+    taken = {
+        name.split(".")[2]
+        for path in modules()
+        if room_of(path) == "sync"
+        for name in imports_of(modules()[path])
+        if name.startswith(f"{PRODUCT}.syspro.")
+    }
+    assert taken <= {"apsssp", "errors"}
 
 
 def test_the_sandbox_is_imported_by_nobody() -> None:

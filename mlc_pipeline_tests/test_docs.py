@@ -202,6 +202,7 @@ def test_every_environment_variable_occurs_in_the_code(page: Path) -> None:
     sources = [
         *(ROOT / "mlc_pipeline").rglob("*.py"),
         *Path(__file__).parent.rglob("conftest.py"),
+        *(Path(__file__).parent / "faults").rglob("*.py"),
     ]
     sources += [path for path in (ROOT / "deploy").iterdir() if path.is_file()]
     code = "\n".join(_read(path) for path in [*sources, ROOT / "Makefile"])

@@ -13,6 +13,7 @@ import dagster as dg
 import sqlalchemy as sa
 
 from mlc_pipeline.assets.common import Site, plan_context, run_window, runtime_of, table
+from mlc_pipeline.assets.suppliers import supplier_checks
 from mlc_pipeline.connection.mappings import MappingProblem, read_mappings
 from mlc_pipeline.staging.load import Stamp
 from mlc_pipeline.staging.schemas import entity_schema, problems, staged_frame
@@ -35,12 +36,15 @@ _SCHEMA_CHECKED = (
 
 def asset_checks(site: Site) -> list[dg.AssetChecksDefinition]:
     """Return the checks of a connection."""
+    both_ways = site.connection.suppliers.both_ways
+    kinds = {**_KINDS, **({"syspro_suppliers": "syspro_suppliers"} if both_ways else {})}
     return [
+        *(supplier_checks(site) if both_ways else []),
         *[_schema(site, name) for name in _SCHEMA_CHECKED],
         _mapping_rows(site),
         _codes_mapped(site),
         _defaults_exist(site),
-        *[_conservation(site, push, plan) for push, plan in _KINDS.items()],
+        *[_conservation(site, push, plan) for push, plan in kinds.items()],
     ]
 
 

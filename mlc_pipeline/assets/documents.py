@@ -28,6 +28,7 @@ from mlc_pipeline.assets.common import (
 from mlc_pipeline.assets.extract import DATED
 from mlc_pipeline.assets.reference import priority_of
 from mlc_pipeline.assets.runtime import Runtime
+from mlc_pipeline.assets.suppliers import desk_of, supplier_metadata
 from mlc_pipeline.cin7.client import Cin7Client
 from mlc_pipeline.cin7.errors import NotFound
 from mlc_pipeline.cin7.sending import DEFAULT_LIMITS
@@ -38,9 +39,9 @@ from mlc_pipeline.sync.causes import MEANINGS
 from mlc_pipeline.sync.certificate import WRITTEN, certificate, differences
 from mlc_pipeline.sync.plan import PlanContext
 from mlc_pipeline.sync.planner import Plan
-from mlc_pipeline.sync.push import Push
 from mlc_pipeline.sync.pusher import Result, Results
 from mlc_pipeline.sync.staged import Window
+from mlc_pipeline.sync.supplier_planner import BothWays, plan_both_ways
 from mlc_pipeline.sync.tie_out import TieOut, tie_out_window
 from mlc_pipeline.sync.vocabulary import READY, REASONS, Outcome, Verdict
 
@@ -58,12 +59,18 @@ def document_assets(site: Site) -> list[dg.AssetsDefinition]:
     references = [*site.keys("cin7", CIN7), *site.keys("mapping", MAPPING)]
     plans = site.keys("plan", ("suppliers", "purchases", "invoices"))
     pushes = site.keys("push", ("cin7_suppliers", "purchases", "invoices"))
+    both_ways = site.connection.suppliers.both_ways
+    plan_suppliers = plan_both_ways if both_ways else planner.plan_supplier_window
+    # SYSPRO's suppliers go first: then the session is logged off, and the seat is free
+    # while Cin7's call limit makes the rest take its time.
+    to_syspro = site.keys("push", ("syspro_suppliers",)) if both_ways else []
     return [
-        _plan(site, "suppliers", [*staged, *references], planner.plan_supplier_window),
+        _plan(site, "suppliers", [*staged, *references], plan_suppliers),
         _plan(site, "purchases", [*staged, plans[0]], planner.plan_purchase_window),
         _plan(site, "invoices", [*staged, plans[1]], planner.plan_invoice_window),
         # Everything is planned before anything is written.
-        _push(site, "cin7_suppliers", "suppliers", plans),
+        *([_push(site, "syspro_suppliers", "syspro_suppliers", plans)] if both_ways else []),
+        _push(site, "cin7_suppliers", "suppliers", [*plans, *to_syspro]),
         _push(site, "purchases", "purchases", [plans[1], pushes[0]]),
         _push(site, "invoices", "invoices", [plans[2], pushes[1]]),
         _tie_out(site, [pushes[2]]),
@@ -79,7 +86,7 @@ _DRY = "Nothing is written to Cin7 up to here: this is the dry run."
 
 
 def _plan(
-    site: Site, name: str, deps: list[dg.AssetKey], make: Callable[..., Plan]
+    site: Site, name: str, deps: list[dg.AssetKey], make: Callable[..., Plan | BothWays]
 ) -> dg.AssetsDefinition:
     @dg.asset(
         **site.asset_options("plan", name, partitioned=True),
@@ -110,9 +117,10 @@ def _plan(
             otherwise=_plan_metadata([]),
             last=lineage_metadata(site, "plan", name),
         )
-        return dg.MaterializeResult(
-            metadata={"run": _run(context, summary), **cost_metadata(cost)}
-        )
+        metadata = {"run": _run(context, summary), **cost_metadata(cost)}
+        if isinstance(made, BothWays):
+            metadata |= supplier_metadata(runtime, site, made)
+        return dg.MaterializeResult(metadata=metadata)
 
     return plan
 
@@ -206,6 +214,8 @@ def _plan_metadata(rows: list[Any]) -> dict[str, Any]:
 
 
 _PUSHED = {
+    "syspro_suppliers": "Creates and updates suppliers in SYSPRO, each checked by SYSPRO "
+    "first and read back; then logs off.",
     "cin7_suppliers": "Creates, links and updates suppliers in Cin7.",
     "purchases": "Writes purchase orders and receipts to Cin7.",
     "invoices": "Writes invoices and credit notes to Cin7.",
@@ -225,7 +235,6 @@ def _push(site: Site, name: str, kind: str, deps: list[dg.AssetKey]) -> dg.Asset
     def push(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         runtime, window = runtime_of(context), window_of(context, site)
         ledger = ledger_of(runtime, site, context.run.run_id)
-        client = runtime.cin7(site.connection, priority_of(context))
         step = f"push/{name}"
         with runtime.step(site.connection, context.run.run_id, step) as cost:
             pusher.check_planned(runtime.engine, window, kind)
@@ -234,11 +243,11 @@ def _push(site: Site, name: str, kind: str, deps: list[dg.AssetKey]) -> dg.Asset
                 stamp_of(context, site),
                 window,
                 kind,
-                Push(client, ledger, site.connection),
+                desk_of(context, site, name, ledger),
                 progress=lambda done, total: runtime.progress(step, done, total),
             )
             cost.rows = len(results.rows)
-            cost.cin7_writes = ledger.writes_made
+            cost.cin7_writes = 0 if name == "syspro_suppliers" else ledger.writes_made
         with runtime.engine.connect() as database:
             written = differences(database, site.name, [context.run.run_id], [kind])
             # Noted outside the trail: whoever writes the whole chain anew is found by it.
@@ -257,6 +266,9 @@ def _push(site: Site, name: str, kind: str, deps: list[dg.AssetKey]) -> dg.Asset
             "retry_limits": str(DEFAULT_LIMITS),
             "audit_head": head,
         }
+        if name == "syspro_suppliers":
+            runtime.close_syspro(site.connection)
+            run["syspro_writes"] = ledger.writes_made
         by_day = _by_day(results.rows, lambda row: row.day)
         days = {day: _push_metadata(site, rows) for day, rows in by_day.items()}
         whole = {**_push_metadata(site, results.rows), **run}

@@ -174,7 +174,8 @@ def _counterparts(site: Site) -> dg.AssetsDefinition:
             site.key("syspro", "purchase_order_lines"),
         ],
         description="What the day's documents need and what is dated elsewhere, read by key: "
-        "late postings, matched receipts, their orders. Logs off from SYSPRO at its end.",
+        "late postings, matched receipts, their orders. Logs off from SYSPRO at its end, "
+        "unless suppliers are still to be written there.",
         kinds=_KINDS,
     )
     @plain
@@ -186,7 +187,8 @@ def _counterparts(site: Site) -> dg.AssetsDefinition:
                 extraction, window.first, window.last, site.connection.policies.po_link
             ).read()
             cost.rows = sum(counts.found.values())
-        runtime.close_syspro(site.connection)
+        if not site.connection.suppliers.both_ways:
+            runtime.close_syspro(site.connection)
         _write_counts(context, site, window.last, counts)
         return dg.MaterializeResult(
             metadata={

@@ -27,6 +27,7 @@ from mlc_pipeline.connection.mappings import read_mappings
 from mlc_pipeline.staging.load import replace_table
 from mlc_pipeline.staging.tables import CIN7, MAPPING
 from mlc_pipeline.sync.references import reference_rows
+from mlc_pipeline.sync.supplier_reading import stage_cin7_suppliers
 
 _READ: Mapping[str, tuple[str, Callable[[Cin7Client], Iterable[Mapping[str, Any]]]]] = {
     "settings": ("Base currency, lock date, tax rounding.", lambda c: [c.me()]),
@@ -59,11 +60,21 @@ def _book(
     def book(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         runtime = runtime_of(context)
         client = runtime.cin7(site.connection, priority_of(context))
+        more: dict[str, Any] = {}
         with runtime.step(site.connection, context.run.run_id, f"cin7/{name}") as cost:
-            rows = reference_rows(name, read(client))
-            cost.rows = replace_table(runtime.engine, CIN7[name], stamp_of(context, site), rows)
+            stamp = stamp_of(context, site)
+            if name == "suppliers" and site.connection.suppliers.both_ways:
+                reading = stage_cin7_suppliers(
+                    runtime.engine, stamp, site.connection.suppliers, client.suppliers
+                )
+                cost.rows = reading.rows
+                more["read_since"] = str(reading.since or "all suppliers")
+            else:
+                rows = reference_rows(name, read(client))
+                cost.rows = replace_table(runtime.engine, CIN7[name], stamp, rows)
         return dg.MaterializeResult(
             metadata={
+                **more,
                 "rows": cost.rows,
                 "dagster/row_count": cost.rows,
                 **cost_metadata(cost),

@@ -28,6 +28,7 @@ from mlc_pipeline.connection.model import Connection
 from mlc_pipeline.staging.extract import Extraction
 from mlc_pipeline.staging.load import Stamp, upsert
 from mlc_pipeline.staging.tables import cycle_steps
+from mlc_pipeline.syspro.apsssp import SupplierMaintenance
 from mlc_pipeline.syspro.comfnd import ComfndReader
 from mlc_pipeline.syspro.enet import EnetClient
 from mlc_pipeline.syspro.errors import SysproError
@@ -129,6 +130,14 @@ class Runtime:
             connection.entities(),
             Stamp(connection.name, run_id),
             opened.absent,
+        )
+
+    def supplier_maintenance(self, connection: Connection, run_id: str) -> SupplierMaintenance:
+        """Return what writes suppliers to SYSPRO, over the run's one session."""
+        self.extraction(connection, run_id)  # logs on, unless the run has already
+        opened = self._syspro[connection.name]
+        return SupplierMaintenance(
+            opened.enet, opened.session, opened.reader, connection.entities()
         )
 
     def _open_syspro(self, connection: Connection, run_id: str) -> _Syspro:

@@ -530,6 +530,109 @@ class Match(_Settings):
     )
 
 
+SupplierAttribute = Literal[
+    "name",
+    "short_name",
+    "status",
+    "currency",
+    "terms",
+    "tax_number",
+    "contact",
+    "phone",
+    "fax",
+    "email",
+    "address",
+]
+"""What both systems know of a supplier. An address is one attribute: a line of one side and
+a postcode of the other would be an address of nobody."""
+
+NewSupplierElement = Literal["Branch", "SupplierClass", "Area", "Nationality", "DefTaxCode"]
+
+
+class Suppliers(_Settings):
+    """How the supplier masters of both systems are kept in step."""
+
+    direction: Literal["syspro_to_cin7", "both"] = Field(
+        default="syspro_to_cin7",
+        description="syspro_to_cin7; or both: each side's changes reach the other",
+    )
+    owners: dict[SupplierAttribute, Literal["syspro", "cin7"]] = Field(
+        default_factory=dict,
+        description="Whose value wins when an attribute changed on both sides; an attribute "
+        "without an owner becomes a conflict",
+    )
+    status: Literal["report", "merge", "syspro", "cin7"] = Field(
+        default="report",
+        description="OnHold in SYSPRO and Deprecated in Cin7. report: each as it is; merge: "
+        "as other attributes; syspro or cin7: that side alone decides",
+    )
+    field_fit: Literal["hold", "cut"] = Field(
+        default="hold",
+        description="A text of Cin7 that SYSPRO has no room or no letters for. cut: names and "
+        "address lines are shortened and spelt in Windows-1252",
+    )
+    new_from_cin7: Literal["create", "hold"] = Field(
+        default="create", description="A supplier of Cin7 that SYSPRO does not have"
+    )
+    code_rule: Literal["number", "name"] = Field(
+        default="number", description="Where the code of a new SYSPRO supplier comes from"
+    )
+    code_first: Annotated[StrictInt, Field(ge=1, le=999_999_999_999_999)] = Field(
+        default=1, description="First number that new suppliers may have"
+    )
+    code_last: Annotated[StrictInt, Field(ge=1, le=999_999_999_999_999)] = Field(
+        default=9_999_999, description="Last number that new suppliers may have"
+    )
+    code_length: Annotated[StrictInt, Field(ge=1, le=15)] = Field(
+        default=7,
+        description="Digits at which SYSPRO shows a numeric code; most letters of a code "
+        "made from a name",
+    )
+    new_supplier: dict[NewSupplierElement, Text] = Field(
+        default_factory=dict, description="What every new SYSPRO supplier is given besides"
+    )
+    short_name_attribute: Annotated[StrictInt, Field(ge=2, le=10)] | None = Field(
+        default=None,
+        description="Additional attribute of Cin7 that holds SYSPRO's short name; null: none",
+    )
+    proposal_score: Annotated[StrictInt, Field(ge=50, le=100)] = Field(
+        default=85, description="Likeness, in percent, from which a match is proposed"
+    )
+    sweep_hours: Annotated[StrictInt, Field(ge=1, le=720)] = Field(
+        default=24,
+        description="Every so often all suppliers of Cin7 are read, not changes only",
+    )
+    overlap_minutes: Annotated[StrictInt, Field(ge=1, le=1440)] = Field(
+        default=15, description="How far a reading of changes looks back before the last one"
+    )
+
+    @property
+    def both_ways(self) -> bool:
+        """Whether Cin7's suppliers reach SYSPRO too."""
+        return self.direction == "both"
+
+    @model_validator(mode="after")
+    def _codes_fit(self) -> Self:
+        problems: list[tuple[Place, str]] = []
+        if self.code_last < self.code_first:
+            problems.append(
+                (
+                    ("code_last",),
+                    f"found {self.code_last}, expected code_first ({self.code_first}) or more",
+                )
+            )
+        if self.code_rule == "number" and len(str(self.code_last)) > self.code_length:
+            problems.append(
+                (
+                    ("code_last",),
+                    f"found {self.code_last}, expected at most code_length "
+                    f"({self.code_length}) digits",
+                )
+            )
+        _refuse_at("Suppliers", problems)
+        return self
+
+
 class Schedule(_Settings):
     """When the connection is synchronised."""
 
@@ -557,6 +660,9 @@ class Connection(_Settings):
     match: Annotated[Match, BeforeValidator(_empty_as_defaults)] = Field(
         default_factory=Match,
         description="How far an invoice may be from its receipts and its order",
+    )
+    suppliers: Annotated[Suppliers, BeforeValidator(_empty_as_defaults)] = Field(
+        default_factory=Suppliers, description="How both supplier masters are kept in step"
     )
     start_date: Annotated[dt.date, BeforeValidator(_date_only)] = Field(
         description="First business date that is synchronised"

@@ -201,7 +201,7 @@ MAPPING: dict[str, sa.Table] = {
 }
 """Validated mapping tables by name."""
 
-_DOCUMENT_KINDS = ("suppliers", "purchases", "invoices")
+_DOCUMENT_KINDS = ("suppliers", "syspro_suppliers", "purchases", "invoices")
 
 
 def _plan(name: str) -> sa.Table:

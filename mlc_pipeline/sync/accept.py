@@ -131,6 +131,10 @@ def _wanted(
         raise NotAcceptable(
             f"no plan says what {kind} {source_key} should be; replay its day first"
         )
+    if "write" in row.content:
+        raise NotAcceptable(
+            f"supplier {source_key} is kept in step both ways; decide with mlc suppliers"
+        )
     ref = DocumentRef(kind, source_key, row.partition, row.home, row.amount, row.currency)
     return ref, standing.CONTENTS[kind].model_validate(row.content)
 

@@ -69,6 +69,47 @@ class SupplierContent(_Content):
     contact: SupplierContact | None = None
 
 
+class SupplierChange(_Content):
+    """What one side of a linked supplier is to be brought to; values in neutral words.
+
+    Attributes:
+        supplier: SYSPRO code as stored.
+        cin7_id: the linked Cin7 supplier. The link is the one place where an id of Cin7 is
+            part of what is wanted.
+        name: the supplier's name, for people.
+        write: value by attribute.
+        seen: what the side held in these attributes when this was planned.
+        elements: SYSPRO's elements to send; empty when Cin7 is the side.
+        before: what SYSPRO held in them when this was planned.
+        unsettled: attributes that the other side must be brought to as well, before the
+            value counts as agreed.
+        suffix: what the name ends with in Cin7.
+        stand_in: name of a Cin7 contact that has none.
+        marker: our marker.
+    """
+
+    supplier: str
+    cin7_id: str
+    name: str
+    write: dict[str, str]
+    seen: dict[str, str] = {}
+    elements: dict[str, str] = {}
+    before: dict[str, str] = {}
+    unsettled: tuple[str, ...] = ()
+    suffix: str = ""
+    stand_in: str = ""
+    marker: str = ""
+
+
+class NewSysproSupplier(_Content):
+    """A supplier of Cin7 that SYSPRO is to get; `values` in neutral words."""
+
+    cin7_id: str
+    name: str
+    values: dict[str, str]
+    elements: dict[str, str]
+
+
 class ProductLine(_Content):
     """A stocked line: product, quantity, price and total before tax (supplier currency)."""
 

@@ -27,6 +27,7 @@ STOPPED = frozenset({Outcome.HELD, Outcome.WAITING, Outcome.FAILED})
 
 KINDS: Mapping[str, tuple[Kind, ...]] = {
     "suppliers": (Kind.SUPPLIER,),
+    "syspro_suppliers": (Kind.SYSPRO_SUPPLIER,),
     "purchases": (Kind.PURCHASE_ORDER, Kind.RECEIPT),
     "invoices": (Kind.INVOICE, Kind.CREDIT_NOTE, Kind.POSTING),
 }

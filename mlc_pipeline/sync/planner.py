@@ -62,9 +62,10 @@ def _known(ledger: Ledger, wanted: Mapping[Kind, Iterable[str]]) -> dict[Any, Kn
     return found
 
 
-def _write(
+def write_plan(
     engine: sa.Engine, table: sa.Table, stamp: Stamp, window: Window, plan: Plan
 ) -> None:
+    """Replace the window's rows of a plan table."""
     rows = [
         {
             "partition": day,
@@ -92,7 +93,7 @@ def plan_supplier_window(
 ) -> Plan:
     """Plan the suppliers that the window's documents need, or all, by policy."""
     plan = suppliers_of(engine, window, context, ledger)
-    _write(engine, PLAN["suppliers"], stamp, window, plan)
+    write_plan(engine, PLAN["suppliers"], stamp, window, plan)
     return plan
 
 
@@ -102,16 +103,8 @@ def suppliers_of(
     """Return the plan of a window's suppliers without writing it."""
     with engine.connect() as connection:
         master = staged.suppliers(connection, window.connection)
-        invoices = staged.considered_invoices(connection, window)
-        matches = staged.matches_of(connection, window, invoices)
-        orders = staged.considered_orders(connection, window, matches)
-        headers, _, _ = staged.order_parts(connection, window, orders)
+        days = needed_suppliers(connection, window)
         index = _supplier_index(connection, window.connection, ledger)
-    days: dict[str, date] = {}
-    used = [(supplier, day) for (supplier, _), day in invoices.items()]
-    used += [(headers[o].supplier, day) for o, day in orders.items() if o in headers]
-    for supplier, day in used:
-        days[supplier] = min(day, days.get(supplier, day))
     if context.connection.policies.supplier_scope == "all":
         days = dict.fromkeys(master, window.last) | days
     rows = [master[code] for code in sorted(days) if code in master]
@@ -120,6 +113,20 @@ def suppliers_of(
     for planned in plan_suppliers(rows, context, index, shared_names(master.values())):
         plan.add(days[planned.source_key], planned)
     return plan
+
+
+def needed_suppliers(connection: sa.Connection, window: Window) -> dict[str, date]:
+    """Return the suppliers that the window's documents name, each with the first day."""
+    invoices = staged.considered_invoices(connection, window)
+    matches = staged.matches_of(connection, window, invoices)
+    orders = staged.considered_orders(connection, window, matches)
+    headers, _, _ = staged.order_parts(connection, window, orders)
+    used = [(supplier, day) for (supplier, _), day in invoices.items()]
+    used += [(headers[o].supplier, day) for o, day in orders.items() if o in headers]
+    days: dict[str, date] = {}
+    for supplier, day in used:
+        days[supplier] = min(day, days.get(supplier, day))
+    return days
 
 
 def _supplier_index(connection: sa.Connection, name: str, ledger: Ledger) -> SupplierIndex:
@@ -182,7 +189,7 @@ def plan_purchase_window(
 ) -> Plan:
     """Plan the purchase orders and receipts that the window looks at."""
     plan = purchases_of(engine, window, context, ledger)
-    _write(engine, PLAN["purchases"], stamp, window, plan)
+    write_plan(engine, PLAN["purchases"], stamp, window, plan)
     return plan
 
 
@@ -363,7 +370,7 @@ def plan_invoice_window(
 ) -> Plan:
     """Plan the invoices, credits and stray postings that the window looks at."""
     plan = invoices_of(engine, window, context, ledger)
-    _write(engine, PLAN["invoices"], stamp, window, plan)
+    write_plan(engine, PLAN["invoices"], stamp, window, plan)
     return plan
 
 

@@ -45,7 +45,9 @@ class Outdated(Exception):  # noqa: N818 - not an error: begin again
     """
 
 
-_OVERWRITING = frozenset({"update_supplier", "update_purchase", "post_order"})
+_OVERWRITING = frozenset(
+    {"update_supplier", "update_syspro_supplier", "update_purchase", "post_order"}
+)
 """Steps that may be made again: what they set is set anew by the step that follows."""
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
-from typing import Any
+from typing import Any, Protocol
 
 import sqlalchemy as sa
 from pydantic import ValidationError
@@ -24,7 +24,7 @@ from mlc_pipeline.sync.invoices import invoice_key
 from mlc_pipeline.sync.ledger import DocumentRef
 from mlc_pipeline.sync.plan import Hold
 from mlc_pipeline.sync.protocol import Unsettled
-from mlc_pipeline.sync.push import Push, Pushed, Wanted
+from mlc_pipeline.sync.push import Pushed, Wanted
 from mlc_pipeline.sync.staged import Window
 from mlc_pipeline.sync.vocabulary import READY, REASONS, Kind, Outcome, Verdict
 
@@ -32,19 +32,36 @@ logger = logging.getLogger(__name__)
 
 _CONTENTS: Mapping[Kind, type[Any]] = {
     Kind.SUPPLIER: content.SupplierContent,
+    Kind.SYSPRO_SUPPLIER: content.SupplierChange,
     Kind.PURCHASE_ORDER: content.OrderContent,
     Kind.RECEIPT: content.ReceiptContent,
     Kind.INVOICE: content.InvoiceContent,
     Kind.CREDIT_NOTE: content.CreditContent,
 }
+_OTHERWISE: Mapping[tuple[Kind, Verdict], type[Any]] = {
+    (Kind.SUPPLIER, Verdict.UPDATE): content.SupplierChange,
+    (Kind.SYSPRO_SUPPLIER, Verdict.CREATE): content.NewSysproSupplier,
+}
+"""Contents of a plan both ways, where they are not those of the kind."""
+
 _ORDER = {kind: place for place, kind in enumerate(_CONTENTS)}
 _GIVE_UP_AFTER = 3  # documents in a row that could not be sent: Cin7 is down, stop knocking
+
+_DOWN = frozenset({"cin7_unavailable", "syspro_unavailable"})
+"""Reasons that say that a system could not be reached."""
 
 _FOLLOWS = frozenset({"order_missing", "credited_invoice_missing"})
 """Reasons that may be gone when a lost answer before them has been looked up."""
 
 Progress = Callable[[int, int], None]
 """Called with documents done and documents in all."""
+
+
+class Desk(Protocol):
+    """Brings one document into the other system: `Push`, and the desks of suppliers."""
+
+    def push(self, wanted: Wanted) -> Pushed:
+        """Bring one document; raises Hold, Unsettled, NotAuthorised."""
 
 
 class PlanMissing(Exception):  # noqa: N818 - tells what to do: plan first
@@ -67,7 +84,7 @@ class Result:
     def is_undone(self) -> bool:
         """Whether the day must be run again for it: nothing else will bring it."""
         failed = self.pushed.outcome is Outcome.FAILED
-        return failed or self.pushed.reason_code in ("cin7_unavailable", "answer_lost")
+        return failed or self.pushed.reason_code in {*_DOWN, "answer_lost"}
 
 
 @dataclass
@@ -86,7 +103,7 @@ def push_window(
     stamp: Stamp,
     window: Window,
     kind: str,
-    push: Push,
+    push: Desk,
     *,
     progress: Progress = lambda _done, _all: None,
     sleep: Callable[[float], None] = time.sleep,
@@ -97,8 +114,8 @@ def push_window(
         engine: our database.
         stamp: connection and run.
         window: the days.
-        kind: suppliers, purchases or invoices.
-        push: what brings a document into Cin7.
+        kind: suppliers, syspro_suppliers, purchases or invoices.
+        push: what brings a document into the other system.
         progress: told after each document.
         sleep: waits until a lost answer may be looked up.
 
@@ -134,7 +151,7 @@ def _push_order(row: Any) -> tuple[int, str, str]:
 
 @dataclass
 class _Run:
-    push: Push
+    push: Desk
     total: int
     progress: Progress
     results: Results = field(default_factory=Results)
@@ -142,6 +159,7 @@ class _Run:
     unavailable_in_a_row: int = 0
     is_whole: bool = False
     down: str | None = None
+    down_as: str = "cin7_unavailable"
 
     def first_pass(self, rows: Iterable[Any]) -> None:
         for row in rows:
@@ -165,8 +183,8 @@ class _Run:
 
     def _try(self, row: Any, *, first: bool) -> None:
         if self.unavailable_in_a_row >= _GIVE_UP_AFTER:
-            detail = f"not tried, as Cin7 is down: {self.down}"
-            self._note(row, _held("cin7_unavailable", detail))
+            detail = f"not tried, as the system is down: {self.down}"
+            self._note(row, _held(self.down_as, detail))
             return
         try:
             pushed = self.push.push(_wanted(row))
@@ -185,11 +203,11 @@ class _Run:
         except Exception as error:
             # One document must not stop the rest; the run fails at its end with the days.
             pushed = _failed(row, error)
-        is_down = pushed.reason_code == "cin7_unavailable"
+        is_down = pushed.reason_code in _DOWN
         self.unavailable_in_a_row = self.unavailable_in_a_row + 1 if is_down else 0
         if self.unavailable_in_a_row == _GIVE_UP_AFTER:
-            self.down = pushed.reason
-            logger.error("Cin7 is down; no further document is tried: %s", self.down)
+            self.down, self.down_as = pushed.reason, str(pushed.reason_code)
+            logger.error("a system is down; no further document is tried: %s", self.down)
         self._note(row, pushed)
 
     def _note(self, row: Any, pushed: Pushed) -> None:
@@ -243,9 +261,18 @@ def _wanted(row: Any) -> Wanted:
     return Wanted(
         DocumentRef(kind, row.source_key, row.partition, row.home, row.amount, row.currency),
         Verdict(row.verdict),
-        _CONTENTS[kind].model_validate(row.content) if row.content is not None else None,
+        _content(kind, Verdict(row.verdict), row.content),
         adopt,
     )
+
+
+def _content(kind: Kind, verdict: Verdict, found: Mapping[str, Any] | None) -> Any:
+    if found is None:
+        return None
+    model = _CONTENTS[kind]
+    if "write" in found or "elements" in found:
+        model = _OTHERWISE.get((kind, verdict), model)
+    return model.model_validate(found)
 
 
 def _record(engine: sa.Engine, stamp: Stamp, window: Window, kind: str, run: _Run) -> None:
@@ -288,7 +315,7 @@ def check_planned(engine: sa.Engine, window: Window, kind: str) -> None:
     Raises:
         PlanMissing: naming the documents without one.
     """
-    if kind == "suppliers":
+    if kind in ("suppliers", "syspro_suppliers"):
         return  # which suppliers are needed follows from the other two plans
     table = PLAN[kind]
     query = sa.select(table.c.source_key).where(

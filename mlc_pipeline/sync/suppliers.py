@@ -28,8 +28,13 @@ _LEGAL_FORMS = {
     "co": "company",
     "pty": "proprietary",
     "bros": "brothers",
+    "plc": "public limited company",
+    "llp": "limited liability partnership",
+    "gesmbh": "gmbh",
 }
 """Abbreviations of one legal form; different forms (LTD, PLC) never become equal."""
+
+_TRADING_AS = re.compile(r"(?<!\w)t\s*/\s*a(?!\w)")
 
 _NAME_LIMIT = 256
 
@@ -42,7 +47,8 @@ def normalised_name(name: str) -> str:
     """
     decomposed = unicodedata.normalize("NFKD", name).casefold()
     folded = "".join(c for c in decomposed if not unicodedata.combining(c))
-    words = re.sub(r"[^\w]+", " ", re.sub("['’]", "", folded.replace("&", " and "))).split()
+    said = _TRADING_AS.sub(" trading as ", folded.replace("&", " and "))
+    words = re.sub(r"[^\w]+", " ", re.sub("['’]", "", said)).split()
     while words[:1] == ["the"] and len(words) > 1:
         words = words[1:]
     return " ".join(_LEGAL_FORMS.get(word, word) for word in words)

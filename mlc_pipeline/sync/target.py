@@ -1,6 +1,7 @@
-"""What the push needs of Cin7: the calls as a Protocol, so that the heart knows no HTTP.
+"""What the push needs of both systems: calls as Protocols, so that the heart knows no HTTP.
 
-What must not come in: an implementation. The client of `cin7` fits it as it is.
+What must not come in: an implementation. The client of `cin7` fits as it is, and so does
+the supplier maintenance of `syspro`.
 """
 
 from __future__ import annotations
@@ -11,9 +12,23 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from mlc_pipeline.cin7 import requests as wire
+from mlc_pipeline.syspro.apsssp import SupplierSetup
 
 Answer = Mapping[str, Any]
 """A JSON object as Cin7 answered it, numbers as Decimal."""
+
+
+class Syspro(Protocol):
+    """The calls that write suppliers to SYSPRO; each raises the errors of `syspro.errors`."""
+
+    def supplier(self, code: str, /) -> Mapping[str, Any] | None:
+        """Read a supplier by stored code, by staged column names; None when there is none."""
+
+    def validate(self, setup: SupplierSetup, /) -> None:
+        """Let SYSPRO check a document; nothing is written."""
+
+    def write(self, setup: SupplierSetup, /) -> Mapping[str, Any]:
+        """Write a supplier once and return it as read back."""
 
 
 class Cin7(Protocol):

@@ -22,6 +22,7 @@ class Kind(StrEnum):
     """What kind of document a plan row is about."""
 
     SUPPLIER = "supplier"
+    SYSPRO_SUPPLIER = "syspro_supplier"
     PRODUCT = "product"
     PURCHASE_ORDER = "purchase_order"
     RECEIPT = "receipt"
@@ -136,6 +137,61 @@ _REASONS = (
         Verdict.HELD,
         "The document's supplier is held itself.",
         "Resolve the supplier first; see the suppliers table.",
+    ),
+    Reason(
+        "supplier_match_proposed",
+        Verdict.HELD,
+        "A supplier of the other system may be this one, and nothing proves it.",
+        "Decide with mlc suppliers link or ignore; mlc suppliers list shows score and reasons.",
+    ),
+    Reason(
+        "supplier_unlinked",
+        Verdict.HELD,
+        "A supplier has no counterpart, and the connection or a person says to make none.",
+        "Link it with mlc suppliers link, or let it be made: mlc suppliers ignore --undo, or "
+        "suppliers.new_from_cin7.",
+    ),
+    Reason(
+        "supplier_conflict",
+        Verdict.HELD,
+        "An attribute of the supplier changed on both sides, and nobody owns it.",
+        "Decide with mlc suppliers resolve, or name an owner under suppliers.owners.",
+    ),
+    Reason(
+        "supplier_unfit",
+        Verdict.HELD,
+        "A value of the supplier does not fit into the other system.",
+        "Shorten or respell it where it was entered, or set suppliers.field_fit to cut.",
+    ),
+    Reason(
+        "supplier_gone",
+        Verdict.HELD,
+        "A linked supplier is no longer in one of the systems; the other side is left alone.",
+        "Find out whether it was renamed or deleted; then mlc suppliers unlink, and link anew.",
+    ),
+    Reason(
+        "no_supplier_code",
+        Verdict.HELD,
+        "No code of the connection's range is free for a new SYSPRO supplier.",
+        "Widen suppliers.code_first to suppliers.code_last, or change suppliers.code_rule.",
+    ),
+    Reason(
+        "syspro_refused",
+        Verdict.HELD,
+        "SYSPRO refused the supplier; its own words are shown, field by field.",
+        "Act on SYSPRO's message; the next run sends it again.",
+    ),
+    Reason(
+        "supplier_moved",
+        Verdict.WAITING,
+        "The supplier was changed by somebody between the plan and the write.",
+        "Nothing; the next run takes both changes into account.",
+    ),
+    Reason(
+        "syspro_unavailable",
+        Verdict.WAITING,
+        "SYSPRO could not be reached, or its operator is in use; nothing was sent.",
+        "Nothing; the next run sends it.",
     ),
     Reason(
         "terms_unmapped",
