@@ -5,6 +5,6 @@ Importing the room declares every table, so that the one MetaData is always whol
 What must not come in: business rules, HTTP, Dagster.
 """
 
-from mlc_pipeline.staging import audit_tables, tables, tie_out_tables
+from mlc_pipeline.staging import audit_tables, operations, tables, tie_out_tables
 
-__all__ = ["audit_tables", "tables", "tie_out_tables"]
+__all__ = ["audit_tables", "operations", "tables", "tie_out_tables"]
