@@ -230,14 +230,24 @@ class BackfillBook:
                 )
             )
 
-    def finish(self, backfill: Backfill) -> None:
-        """Record that every run ended well."""
+    def ended(self, backfill: Backfill) -> Backfill:
+        """Record the end of a backfill of which every run is done; return it as it stands."""
+        left = sa.exists().where(
+            backfill_chunks.c.backfill_id == backfill.id,
+            sa.or_(
+                backfill_chunks.c.exit_code.is_(None),
+                backfill_chunks.c.exit_code == SOMETHING_FAILED,
+            ),
+        )
         with self._engine.begin() as connection:
             connection.execute(
                 backfills.update()
-                .where(backfills.c.id == backfill.id)
+                .where(backfills.c.id == backfill.id, backfills.c.finished_at.is_(None), ~left)
                 .values(finished_at=sa.func.clock_timestamp())
             )
+        found = self.find(backfill.connection, backfill.first, backfill.last, backfill.step)
+        assert found is not None  # noqa: S101 - it was given
+        return found
 
     @contextmanager
     def alone(self, name: str) -> Iterator[None]:
@@ -296,8 +306,4 @@ def run_backfill(
             failed_in_a_row = failed_in_a_row + 1 if is_failed else 0
             if failed_in_a_row >= _STOP_AFTER:
                 break
-        found = book.find(connection.name, backfill.first, backfill.last, backfill.step)
-        assert found is not None  # noqa: S101 - it was given
-        if not found.left:
-            book.finish(found)
-        return found
+        return book.ended(backfill)
