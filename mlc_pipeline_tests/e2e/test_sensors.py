@@ -136,7 +136,8 @@ def test_what_appears_changes_or_vanishes_in_past_days_runs_exactly_those_days(
         # The same tick again, as after a crash, and another watch: nothing more is asked.
         daemon.forget_cursor("late_and_changed")
         assert daemon.ask_sensor("late_and_changed") == []
-        daemon.schedule("watch")
+        daemon.moment += timedelta(days=1)
+        assert daemon.schedule("watch")[0].succeeded
         assert daemon.ask_sensor("late_and_changed") == []
         assert daemon.ask_schedule("catch_up") == []
     pair.assert_clean()
@@ -152,11 +153,12 @@ def test_days_older_than_the_watched_ones_are_found_by_journal_date_and_open_ord
     pair.remove("ApInvoice", [KEY, "INV-2"])
     assert pair.run(DAY, day(5)).succeeded
     with daemon_of(pair, 60) as daemon:
-        daemon.schedule("watch")
+        assert daemon.schedule("watch")[0].succeeded
         assert daemon.ask_sensor("late_and_changed") == []
         pair.put("ApInvoice", kept | {"JournalDate": day(58)})
         pair.put("PorMasterHdr", order | {"OrderStatus": "*", "CancelledFlag": "Y"})
-        daemon.schedule("watch")
+        daemon.moment += timedelta(days=1)
+        assert daemon.schedule("watch")[0].succeeded
         assert _asked(daemon.ask_sensor("late_and_changed")) == [(0, 0), (2, 2)]
 
 
