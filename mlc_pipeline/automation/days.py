@@ -36,14 +36,21 @@ def red(found: dict[date, str]) -> list[date]:
     return sorted(day for day, state in found.items() if state == "FAILED")
 
 
-def due_since(found: dict[date, str], today: date) -> date:
+def due_since(found: dict[date, str], today: date, *, filling: bool = False) -> date:
     """Return the first day that cycles owe: where a gap or a red day follows a done one.
 
     Looks `GAP_DAYS` back; with nothing done there, at the newest day that is done at all;
     with nothing done ever, at the first red day. Without a gap it is today.
+
+    Args:
+        found: state by day.
+        today: the connection's today.
+        filling: whether a backfill is under way: then what is in progress is its own, else
+            it is of a run whose process died.
     """
     span = [today - timedelta(days=n) for n in range(GAP_DAYS, -1, -1)]
-    done = {day for day, state in found.items() if state != "FAILED"}
+    settled = ("MATERIALIZED", "IN_PROGRESS") if filling else ("MATERIALIZED",)
+    done = {day for day, state in found.items() if state in settled}
     known = [day for day in span if found.get(day) == "MATERIALIZED"]
     if not known:
         older = [day for day, state in found.items() if state == "MATERIALIZED"]

@@ -69,7 +69,8 @@ def cycle_schedule(site: Site, job: Any) -> dg.ScheduleDefinition:
             return dg.SkipReason(
                 "a cycle of this connection is under way; the next one is soon"
             )
-        due = days.due_since(days.states(context.instance, site, today), today)
+        found = days.states(context.instance, site, today)
+        due = days.due_since(found, today, filling=any(map(is_backfill, under_way)))
         moment = context.scheduled_execution_time.astimezone(ZoneInfo(connection.time_zone))
         return dg.RunRequest(
             run_key=f"cycle:{connection.name}:{moment.isoformat()}",

