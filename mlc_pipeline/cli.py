@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date, datetime
 from pathlib import Path
@@ -22,15 +22,21 @@ from typing import Annotated
 
 import typer
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from mlc_pipeline.commands import suppliers
+from mlc_pipeline.commands import backfill, plan, suppliers
 from mlc_pipeline.commands.audit import audit_app
 from mlc_pipeline.commands.close import close
 from mlc_pipeline.commands.map import map_app
 from mlc_pipeline.commands.replay import accept, replay
-from mlc_pipeline.commands.shared import ConnectionName, err, open_connection, out
+from mlc_pipeline.commands.shared import (
+    ConnectionName,
+    err,
+    open_connection,
+    out,
+    print_summary,
+    progress_bars,
+)
 from mlc_pipeline.commands.verify import verify
 from mlc_pipeline.commands.where import where
 from mlc_pipeline.connection.errors import ConnectionsFolderError
@@ -74,6 +80,8 @@ app.command(
     "`mlc close acme 2026-10 --record`"
 )(close)
 app.add_typer(suppliers.app, name="suppliers")
+backfill.register(app)
+plan.register(app)
 
 
 def main() -> None:
@@ -126,45 +134,13 @@ def _sync(
 ) -> int:
     from mlc_pipeline.cycle import run_cycle
 
-    with _progress_bars(shown=not as_json) as progress:
+    with progress_bars(shown=not as_json) as progress:
         summary = run_cycle(connection, folder, first, last, progress=progress)
     if as_json:
         sys.stdout.write(json.dumps(summary.to_json(), indent=2) + "\n")
     else:
-        _print_summary(summary)
+        print_summary(summary)
     return summary.exit_code
-
-
-@contextmanager
-def _progress_bars(*, shown: bool) -> Iterator[Callable[[str, int, int], None]]:
-    """Yield a callback that shows the step under way, and a bar where it counts."""
-    if not shown:
-        yield lambda _step, _done, _all: None
-        return
-    columns = (
-        TextColumn("{task.description:<28}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=err, transient=True) as bars:
-        task = bars.add_task("starting", total=None)
-
-        def progress(step: str, done: int, total: int) -> None:
-            bars.update(task, description=step, completed=done, total=total or None)
-
-        yield progress
-
-
-def _print_summary(summary: object) -> None:
-    from mlc_pipeline.console import held_table, summary_table, verdict
-
-    out.print(summary_table(summary))  # type: ignore[arg-type]
-    held = held_table(summary)  # type: ignore[arg-type]
-    if held is not None:
-        out.print(held)
-    for line in verdict(summary):  # type: ignore[arg-type]
-        out.print(line, highlight=False)
 
 
 # --- looking -----------------------------------------------------------------------------

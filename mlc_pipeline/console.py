@@ -16,7 +16,8 @@ from rich.table import Table
 from mlc_pipeline.cycle import ALL_DONE, SOMETHING_HELD, Summary
 from mlc_pipeline.database import engine
 from mlc_pipeline.staging.tables import PUSH, documents
-from mlc_pipeline.sync.vocabulary import REASONS, Outcome
+from mlc_pipeline.sync.preview import Preview, account_totals
+from mlc_pipeline.sync.vocabulary import READY, REASONS, Outcome, Verdict
 
 _NAMES = {
     "supplier": "suppliers",
@@ -28,6 +29,7 @@ _NAMES = {
     "posting": "stray postings",
 }
 _REASONS_SHOWN = 12
+_CHANGES_SHOWN = 40
 
 
 def _money(amounts: dict[str, Decimal]) -> str:
@@ -78,6 +80,71 @@ def held_table(summary: Summary) -> Table | None:
             escape(f"{example['source_key']}: {example['reason']}"),
             reason.remedy if reason else "See the run in the Dagster UI.",
         )
+    return table
+
+
+def plan_tables(preview: Preview) -> Iterator[Table]:
+    """Yield a plan: documents by verdict, what is stopped, what differs, the accounts."""
+    window, counts = preview.window, preview.counts()
+    shown = [v for v in Verdict if any(c[v] for c in counts.values())]
+    table = Table(title=f"{window.connection}: {window.first} to {window.last}, planned")
+    table.add_column("documents", no_wrap=True)
+    for heading in shown:
+        table.add_column(heading, justify="right")
+    table.add_column("money to write", justify="right")
+    for kind, name in _NAMES.items():
+        if kind in counts:
+            cells = [f"{counts[kind][v]:,}" if counts[kind][v] else "·" for v in shown]
+            table.add_row(name, *cells, _money(_to_write(preview, kind)))
+    yield table
+    if preview.stopped():
+        yield _stopped_table(preview)
+    if preview.changed():
+        yield _changed_table(preview)
+    if account_totals(preview.rows):
+        yield _accounts_table(preview)
+
+
+def _accounts_table(preview: Preview) -> Table:
+    table = Table(title="Accounts of the invoices and credits to write")
+    for heading in ("account", "cost centre", "currency"):
+        table.add_column(heading)
+    table.add_column("amount", justify="right")
+    for (currency, account, centre), amount in sorted(account_totals(preview.rows).items()):
+        table.add_row(account, centre, currency, f"{amount:,.2f}")
+    return table
+
+
+def _to_write(preview: Preview, kind: str) -> dict[str, Decimal]:
+    money: dict[str, Decimal] = {}
+    for row in preview.rows:
+        if row.kind == kind and row.verdict in READY and row.amount:
+            currency = row.currency or ""
+            money[currency] = money.get(currency, Decimal(0)) + row.amount
+    return money
+
+
+def _stopped_table(preview: Preview) -> Table:
+    table = Table(title="Not to be written", show_lines=True)
+    for heading in ("", "documents", "why", "for example", "what to do"):
+        table.add_column(heading, overflow="fold")
+    counts = Counter((row.verdict, row.reason_code) for row in preview.stopped())
+    examples = {(row.verdict, row.reason_code): row for row in preview.stopped()}
+    for (stopped, code), count in counts.most_common(_REASONS_SHOWN):
+        example, reason = examples[(stopped, code)], REASONS[code or ""]
+        text = escape(f"{example.source_key}: {example.reason}")
+        table.add_row(stopped, str(count), reason.meaning, text, reason.remedy)
+    return table
+
+
+def _changed_table(preview: Preview) -> Table:
+    table = Table(title="Differs from what is in Cin7")
+    for heading in ("document", "", "field", "in Cin7", "wanted"):
+        table.add_column(heading, overflow="fold")
+    for row in preview.changed()[:_CHANGES_SHOWN]:
+        for change in row.difference:
+            before, after = (escape(str(change.get(side))) for side in ("before", "after"))
+            table.add_row(row.source_key, row.verdict, change["field"], before, after)
     return table
 
 

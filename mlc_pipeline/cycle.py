@@ -6,7 +6,7 @@ What must not come in: printing, arguments; they are the command line's.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -20,13 +20,19 @@ from dagster._core.execution.plan.objects import StepFailureData
 
 from mlc_pipeline import database
 from mlc_pipeline.assets.runtime import Progress, runtime_resource
+from mlc_pipeline.automation.failures import INTERRUPTED
 from mlc_pipeline.automation.processes import PROCESS_TAG, end_dead_runs, this_process
-from mlc_pipeline.automation.schedules import RANGE_END, RANGE_START, range_tags
+from mlc_pipeline.automation.requests import RANGE_END, RANGE_START, TRIGGER, range_tags
 from mlc_pipeline.connection.model import Connection
 from mlc_pipeline.definitions import build_definitions, job_name
 from mlc_pipeline.instance import dagster_home
 from mlc_pipeline.staging.tables import PUSH, cycle_steps, tie_out
 from mlc_pipeline.sync.vocabulary import Outcome
+
+PLANNING = ("syspro", "cin7", "mapping", "plan")
+"""The stages up to the plan: they write nothing outside."""
+WRITING = ("push", "ledger", "tie_out")
+"""The stages that write a plan, and compare."""
 
 ALL_DONE, SOMETHING_FAILED, SOMETHING_HELD = 0, 1, 3
 """Exit codes of a cycle."""
@@ -126,10 +132,26 @@ def run_cycle(
     *,
     progress: Progress | None = None,
     environ: Mapping[str, str] = os.environ,
+    stages: Collection[str] | None = None,
+    tags: Mapping[str, str] | None = None,
 ) -> Summary:
     """Run one cycle over some days in this process, and return what came of it.
 
     The run is recorded in Dagster's storage like any other and can be seen in the UI.
+
+    Args:
+        connection: whose cycle.
+        folder: the connection's folder.
+        first: first day.
+        last: last day, included.
+        progress: told of each step.
+        environ: the environment.
+        stages: the stages to run, such as `PLANNING`; None for all.
+        tags: run tags to add.
+
+    Raises:
+        KeyboardInterrupt: it was stopped; the session is logged off, the run is red, and the
+            next run over its days finishes what it began.
     """
     home = dagster_home(environ)
     overrides = {"runtime": runtime_resource(environ, progress)}
@@ -143,12 +165,19 @@ def run_cycle(
             tags={
                 "connection": connection.name,
                 PROCESS_TAG: this_process(),
+                TRIGGER: "command",
                 **range_tags(first, last),
+                **(tags or {}),
             },
+            asset_selection=None
+            if stages is None
+            else [k for k in job.asset_layer.executable_asset_keys if k.path[1] in stages],
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
             raise_on_error=False,
         )
         problems = list(_problems(result))
+    if _was_interrupted(result):
+        raise KeyboardInterrupt
     summary = Summary(connection.name, result.run_id, first, last, result.success)
     summary.seconds = (datetime.now(ZoneInfo("UTC")) - started).total_seconds()
     summary.problems = problems
@@ -178,6 +207,14 @@ def failed_days(
                 start, end = date.fromisoformat(first), date.fromisoformat(last)
                 days |= {start + timedelta(days=n) for n in range((end - start).days + 1)}
     return days
+
+
+def _was_interrupted(result: dg.ExecuteInProcessResult) -> bool:
+    """Tell whether a person stopped the run: Dagster takes it for a failure like any other."""
+    errors = (
+        event.step_failure_data.error for event in result.all_events if event.is_step_failure
+    )
+    return any(error is not None and error.cls_name in INTERRUPTED for error in errors)
 
 
 def _problems(result: dg.ExecuteInProcessResult) -> Iterable[str]:

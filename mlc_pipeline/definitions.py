@@ -27,7 +27,15 @@ from mlc_pipeline.assets.extract import extract_assets  # noqa: E402
 from mlc_pipeline.assets.proof import proof_assets  # noqa: E402
 from mlc_pipeline.assets.reference import mapping_assets, reference_assets  # noqa: E402
 from mlc_pipeline.assets.runtime import runtime_resource  # noqa: E402
-from mlc_pipeline.automation.schedules import cycle_schedule  # noqa: E402
+from mlc_pipeline.automation.alerts import alert_sensor  # noqa: E402
+from mlc_pipeline.automation.jobs import small_jobs  # noqa: E402
+from mlc_pipeline.automation.requests import Clock, now  # noqa: E402
+from mlc_pipeline.automation.schedules import (  # noqa: E402
+    catch_up_schedule,
+    cycle_schedule,
+    watch_schedule,
+)
+from mlc_pipeline.automation.sensors import run_sensors  # noqa: E402
 from mlc_pipeline.automation.suppliers import supplier_job, supplier_sensor  # noqa: E402
 from mlc_pipeline.connection.files import (  # noqa: E402
     connections_directory,
@@ -43,45 +51,60 @@ def job_name(connection: str) -> str:
     return f"{connection}_sync"
 
 
-def connection_definitions(site: Site) -> dg.Definitions:
-    """Return everything of one connection, without resources."""
+def connection_definitions(site: Site, clock: Clock = now) -> dg.Definitions:
+    """Return everything of one connection, without resources.
+
+    Args:
+        site: the connection.
+        clock: tells the time to the sensors.
+    """
     job = dg.define_asset_job(
         job_name(site.name),
         selection=dg.AssetSelection.key_prefixes([site.name]),
         description=f"One sync cycle of {site.name}: extract, plan, push, tie out.",
         tags={"connection": site.name},
     )
-    jobs, sensors = [job], []
-    if site.connection.suppliers.both_ways:
-        jobs.append(supplier_job(site.connection))
-        sensors.append(supplier_sensor(site.connection, jobs[-1]))
+    assets = [
+        *extract_assets(site),
+        *reference_assets(site),
+        *mapping_assets(site),
+        *document_assets(site),
+        *proof_assets(site),
+    ]
+    checks, small = asset_checks(site), small_jobs(site)
+    check_keys = [key for each in (*checks, *assets) for key in each.check_keys]
+    both_ways = [supplier_job(site.connection)] if site.connection.suppliers.both_ways else []
     return dg.Definitions(
-        assets=[
-            *extract_assets(site),
-            *reference_assets(site),
-            *mapping_assets(site),
-            *document_assets(site),
-            *proof_assets(site),
+        assets=assets,
+        asset_checks=checks,
+        jobs=[job, *small.values(), *both_ways],
+        schedules=[
+            cycle_schedule(site, job),
+            watch_schedule(site, small["watch"]),
+            catch_up_schedule(site, job),
         ],
-        asset_checks=asset_checks(site),
-        jobs=jobs,
-        sensors=sensors,
-        schedules=[cycle_schedule(site.connection, job)],
+        sensors=[
+            *run_sensors(site, {"sync": job, **small}, clock),
+            alert_sensor(site, check_keys, clock),
+            *[supplier_sensor(site.connection, each) for each in both_ways],
+        ],
     )
 
 
 def build_definitions(
     connections: Iterable[tuple[Connection, Path]],
     overrides: Mapping[str, Any] | None = None,
+    clock: Clock = now,
 ) -> dg.Definitions:
     """Assemble the definitions of some connections.
 
     Args:
         connections: each connection with its folder.
         overrides: resources to use instead of the product's own, by name.
+        clock: tells the time to the sensors.
     """
     resources = {"runtime": runtime_resource(), **(overrides or {})}
-    parts = [connection_definitions(Site(c, folder)) for c, folder in connections]
+    parts = [connection_definitions(Site(c, folder), clock) for c, folder in connections]
     return dg.Definitions.merge(
         *parts, dg.Definitions(resources=resources, executor=dg.in_process_executor)
     )

@@ -45,9 +45,11 @@ concurrency:
     tag_concurrency_limits:
       - key: dagster/backfill
         limit: 2
+  # A live cycle does not wait for a backfill's push: the ledger keeps documents apart, and
+  # the call budget is shared.
   pools:
     granularity: op
-    default_limit: 1
+    default_limit: 2
 
 run_monitoring:
   enabled: true

@@ -3,6 +3,8 @@
 What must not come in: verdicts, steps, comparisons; they live in `sync`.
 """
 
+import json
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from datetime import date
@@ -34,11 +36,19 @@ from mlc_pipeline.cin7.errors import NotFound
 from mlc_pipeline.cin7.sending import DEFAULT_LIMITS
 from mlc_pipeline.report.place import report_place
 from mlc_pipeline.staging.tables import CIN7, MAPPING
+from mlc_pipeline.staging.watch import note_pushed
 from mlc_pipeline.sync import audit, planner, pusher
 from mlc_pipeline.sync.causes import MEANINGS
 from mlc_pipeline.sync.certificate import WRITTEN, certificate, differences
 from mlc_pipeline.sync.plan import PlanContext
 from mlc_pipeline.sync.planner import Plan
+from mlc_pipeline.sync.preview import (
+    Row,
+    account_totals,
+    calls_needed,
+    check_approved,
+    row_of,
+)
 from mlc_pipeline.sync.pusher import Result, Results
 from mlc_pipeline.sync.staged import Window
 from mlc_pipeline.sync.supplier_planner import BothWays, plan_both_ways
@@ -118,6 +128,7 @@ def _plan(
             last=lineage_metadata(site, "plan", name),
         )
         metadata = {"run": _run(context, summary), **cost_metadata(cost)}
+        metadata |= _preview_metadata(site, [row_of(day, p) for day, p in made.rows])
         if isinstance(made, BothWays):
             metadata |= supplier_metadata(runtime, site, made)
         return dg.MaterializeResult(metadata=metadata)
@@ -213,6 +224,46 @@ def _plan_metadata(rows: list[Any]) -> dict[str, Any]:
     }
 
 
+def _preview_metadata(site: Site, rows: list[Row]) -> dict[str, Any]:
+    """Return what writing the plan would change and take."""
+    calls = calls_needed(rows)
+    pace = site.connection.cin7.calls_per_minute * len(site.connection.cin7.applications)
+    return {
+        "calls_needed": calls,
+        "minutes_needed": math.ceil(calls / pace),
+        "differences": table(
+            {
+                "day": row.day,
+                "document": row.source_key,
+                "verdict": row.verdict,
+                "field": change["field"],
+                "in Cin7": change.get("before"),
+                "wanted": change.get("after"),
+            }
+            for row in rows
+            for change in row.difference
+        ),
+        "by_account": table(
+            {
+                "currency": currency,
+                "account": account,
+                "cost centre": centre,
+                "amount": f"{amount:,.2f}",
+            }
+            for (currency, account, centre), amount in sorted(account_totals(rows).items())
+        ),
+    }
+
+
+APPROVED = "mlc/approved_plan"
+"""Run tag: the digests of the plan that this run may write, by plan table, as JSON."""
+
+
+def approved_digests(tags: Mapping[str, str]) -> dict[str, str]:
+    """Return the digests of the plan that a run may write; none when it may write any."""
+    return dict(json.loads(tags.get(APPROVED, "{}")))
+
+
 _PUSHED = {
     "syspro_suppliers": "Creates and updates suppliers in SYSPRO, each checked by SYSPRO "
     "first and read back; then logs off.",
@@ -238,14 +289,26 @@ def _push(site: Site, name: str, kind: str, deps: list[dg.AssetKey]) -> dg.Asset
         step = f"push/{name}"
         with runtime.step(site.connection, context.run.run_id, step) as cost:
             pusher.check_planned(runtime.engine, window, kind)
+            approved = approved_digests(context.run.tags)
+            if approved:
+                check_approved(runtime.engine, window, approved)
             results = pusher.push_window(
                 runtime.engine,
                 stamp_of(context, site),
                 window,
                 kind,
                 desk_of(context, site, name, ledger),
+                expected=approved.get(kind),
                 progress=lambda done, total: runtime.progress(step, done, total),
             )
+            if name == "invoices":  # the last of the three: the days are pushed
+                note_pushed(
+                    runtime.engine,
+                    site.connection.entities(),
+                    stamp_of(context, site),
+                    window.first,
+                    window.last,
+                )
             cost.rows = len(results.rows)
             cost.cin7_writes = 0 if name == "syspro_suppliers" else ledger.writes_made
         with runtime.engine.connect() as database:

@@ -84,9 +84,14 @@ def _book(
     return book
 
 
+BACKFILL = "mlc/backfill"
+"""Run tag of a backfill of the command line: its number."""
+
+
 def priority_of(context: dg.AssetExecutionContext) -> str:
     """Return whose calls go first: those of a backfill yield to live ones."""
-    return "backfill" if "dagster/backfill" in context.run.tags else "live"
+    tags = context.run.tags
+    return "backfill" if BACKFILL in tags or "dagster/backfill" in tags else "live"
 
 
 def stored_rows(frame: pd.DataFrame) -> Iterator[dict[str, Any]]:

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -27,15 +28,15 @@ from mlc_pipeline.cin7.client import Cin7Client
 from mlc_pipeline.connection.model import Connection
 from mlc_pipeline.staging.extract import Extraction
 from mlc_pipeline.staging.load import Stamp, upsert
-from mlc_pipeline.staging.tables import cycle_steps
+from mlc_pipeline.staging.tables import cycle_steps, secrets
 from mlc_pipeline.syspro.apsssp import SupplierMaintenance
 from mlc_pipeline.syspro.comfnd import ComfndReader
 from mlc_pipeline.syspro.enet import EnetClient
-from mlc_pipeline.syspro.errors import SysproError
+from mlc_pipeline.syspro.errors import OperatorBusy, SysproError
 from mlc_pipeline.syspro.odata import BasicAuth, ODataReader, SessionAuth
 from mlc_pipeline.syspro.reader import Reader
 from mlc_pipeline.syspro.session import Credentials, Session
-from mlc_pipeline.vault import KeyRing, SealedSessionStore, Vault, find_secret
+from mlc_pipeline.vault import SESSION_NAME, KeyRing, SealedSessionStore, Vault, find_secret
 
 Progress = Callable[[str, int, int], None]
 """Called with a step's name, what is done and what there is in all (0: not known)."""
@@ -141,25 +142,59 @@ class Runtime:
         )
 
     def _open_syspro(self, connection: Connection, run_id: str) -> _Syspro:
+        with ExitStack() as opened:
+            enet, session = self._session(connection, opened)
+            session.open(run_id)
+            opened.callback(session.close)
+            reader = self._reader(connection, session, enet, opened)
+            absent = frozenset(reader.check(connection.entities().values()))
+            return _Syspro(session, enet, reader, absent, opened.pop_all())
+
+    def _session(self, connection: Connection, opened: ExitStack) -> tuple[EnetClient, Session]:
         settings = connection.syspro
         enet = EnetClient(settings.enet_url, settings.logon_path, settings.timeout_seconds)
+        opened.callback(enet.close)
         credentials = Credentials(
             operator=settings.operator,
             operator_password=self.secret(connection, "syspro_operator_password"),
             company=settings.company,
             company_password=self.secret(connection, "syspro_company_password"),
         )
-        store = SealedSessionStore(
+        store = self._session_store(connection)
+        return enet, Session(enet, credentials, store, settings.session_wait_seconds)
+
+    def _session_store(self, connection: Connection) -> SealedSessionStore:
+        settings = connection.syspro
+        return SealedSessionStore(
             self.vault, self.engine, connection.name, settings.enet_url, settings.operator
         )
-        session = Session(enet, credentials, store, settings.session_wait_seconds)
+
+    def session_left_since(self, connection: Connection) -> datetime | None:
+        """Return since when a SYSPRO session is left open by nobody; None when none is.
+
+        Asks our database alone: a stored session whose operator no process holds.
+        """
+        stored = sa.select(secrets.c.updated_at).where(
+            secrets.c.connection == connection.name, secrets.c.name == SESSION_NAME
+        )
+        with self.engine.connect() as reading:
+            since: datetime | None = reading.execute(stored).scalar_one_or_none()
+        if since is None:
+            return None
+        try:
+            with self._session_store(connection).lock(0):
+                return since
+        except OperatorBusy:
+            return None
+
+    def discard_session(self, connection: Connection) -> bool:
+        """Log off a SYSPRO session that a dead run left; False when there was none.
+
+        Raises:
+            OperatorBusy: a live run holds the operator, so nothing is left over.
+        """
         with ExitStack() as opened:
-            opened.callback(enet.close)
-            session.open(run_id)
-            opened.callback(session.close)
-            reader = self._reader(connection, session, enet, opened)
-            absent = frozenset(reader.check(connection.entities().values()))
-            return _Syspro(session, enet, reader, absent, opened.pop_all())
+            return self._session(connection, opened)[1].discard_leftover()
 
     def _reader(
         self, connection: Connection, session: Session, enet: EnetClient, opened: ExitStack

@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 import dagster as dg
 
 from mlc_pipeline.assets.runtime import Runtime
-from mlc_pipeline.automation.schedules import range_tags
+from mlc_pipeline.automation.requests import range_tags
 from mlc_pipeline.connection.model import Connection
 from mlc_pipeline.sync.supplier_reading import changed_in_cin7
 

@@ -6,11 +6,14 @@ What must not come in: commands.
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from mlc_pipeline.connection.errors import ConnectionFileError
 from mlc_pipeline.connection.files import connections_directory, load_connection
@@ -41,3 +44,36 @@ def open_connection(name: str) -> tuple[Connection, Path]:
     except ConnectionFileError as error:
         err.print(str(error), markup=False, highlight=False)
         raise typer.Exit(1) from error
+
+
+@contextmanager
+def progress_bars(*, shown: bool) -> Iterator[Callable[[str, int, int], None]]:
+    """Yield a callback that shows the step under way, and a bar where it counts."""
+    if not shown:
+        yield lambda _step, _done, _all: None
+        return
+    columns = (
+        TextColumn("{task.description:<28}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=err, transient=True) as bars:
+        task = bars.add_task("starting", total=None)
+
+        def progress(step: str, done: int, total: int) -> None:
+            bars.update(task, description=step, completed=done, total=total or None)
+
+        yield progress
+
+
+def print_summary(summary: object) -> None:
+    """Print what came of a cycle."""
+    from mlc_pipeline.console import held_table, summary_table, verdict
+
+    out.print(summary_table(summary))  # type: ignore[arg-type]
+    held = held_table(summary)  # type: ignore[arg-type]
+    if held is not None:
+        out.print(held)
+    for line in verdict(summary):  # type: ignore[arg-type]
+        out.print(line, highlight=False)

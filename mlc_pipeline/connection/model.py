@@ -646,6 +646,80 @@ class Schedule(_Settings):
     )
 
 
+class Watch(_Settings):
+    """When and how far back SYSPRO is watched for days that changed since they were pushed."""
+
+    cron: Annotated[Text, AfterValidator(_cron)] = Field(
+        default="40 5 * * *", description="When the watch looks, in the connection's time zone"
+    )
+    catch_up_cron: Annotated[Text, AfterValidator(_cron)] = Field(
+        default="30 21 * * *",
+        description="When days are run that no sensor asked for, though they should have been",
+    )
+    days: Annotated[StrictInt, Field(ge=1, le=1100)] = Field(
+        default=100,
+        description="How many days back; AP takes postings into the two periods before",
+    )
+
+
+class Email(_Settings):
+    """Where alerts are mailed to, and by which server."""
+
+    to: tuple[Text, ...] = Field(default=(), description="Recipients of alerts; none: no mail")
+    sender: Text | None = Field(default=None, description="Sender's address")
+    host: Text | None = Field(default=None, description="SMTP server")
+    port: Annotated[StrictInt, Field(ge=1, le=65535)] = Field(
+        default=587, description="SMTP server's port"
+    )
+    security: Literal["starttls", "tls", "none"] = Field(
+        default="starttls", description="none: on this machine or without a user only"
+    )
+    user: Text | None = Field(
+        default=None, description="SMTP user; its password is the secret alert_smtp_password"
+    )
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        problems: list[tuple[Place, str]] = []
+        if self.to:
+            for name in ("sender", "host"):
+                if getattr(self, name) is None:
+                    problems.append(((name,), "expected one, since alerts.email.to is given"))
+        is_open = self.security == "none" and self.host not in LOOPBACK_HOSTS
+        if is_open and self.user is not None:
+            problems.append(
+                (
+                    ("security",),
+                    "found none, expected starttls or tls: a password would be sent",
+                )
+            )
+        _refuse_at("Email", problems)
+        return self
+
+
+class Alerts(_Settings):
+    """Whom to tell of what is red."""
+
+    webhook: StrictBool = Field(
+        default=False,
+        description="Post to the webhook whose address is the secret alert_webhook_url",
+    )
+    email: Annotated[Email, BeforeValidator(_empty_as_defaults)] = Field(
+        default_factory=Email, description="Whom to mail"
+    )
+    ui_url: Annotated[
+        Text,
+        AfterValidator(
+            _matching(r"https?://[^\s?#]*[^\s?#/]", "https://host of the Dagster UI")
+        ),
+    ] = Field(default="http://127.0.0.1:3000", description="Dagster UI, for links in alerts")
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """The channels that are configured: webhook, email."""
+        return (*(("webhook",) if self.webhook else ()), *(("email",) if self.email.to else ()))
+
+
 class Connection(_Settings):
     """One customer's pair: a SYSPRO company and a Cin7 Core account."""
 
@@ -670,6 +744,12 @@ class Connection(_Settings):
     schedule: Annotated[Schedule, BeforeValidator(_empty_as_defaults)] = Field(
         default_factory=Schedule, description="When cycles start"
     )
+    watch: Annotated[Watch, BeforeValidator(_empty_as_defaults)] = Field(
+        default_factory=Watch, description="When the past is looked at"
+    )
+    alerts: Annotated[Alerts, BeforeValidator(_empty_as_defaults)] = Field(
+        default_factory=Alerts, description="Whom to tell"
+    )
     time_zone: Annotated[Text, AfterValidator(_time_zone)] = Field(
         description="IANA time zone of the schedule and of today; dates are never shifted"
     )
@@ -691,6 +771,8 @@ class Connection(_Settings):
             *(odata if self.syspro.odata_auth == "basic" else ()),
             "cin7_account_id",
             *(f"cin7_application_key_{name}" for name in self.cin7.applications),
+            *(("alert_webhook_url",) if self.alerts.webhook else ()),
+            *(("alert_smtp_password",) if self.alerts.email.user else ()),
         )
 
 

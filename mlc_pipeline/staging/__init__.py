@@ -5,6 +5,12 @@ Importing the room declares every table, so that the one MetaData is always whol
 What must not come in: business rules, HTTP, Dagster.
 """
 
-from mlc_pipeline.staging import audit_tables, supplier_tables, tables, tie_out_tables
+from mlc_pipeline.staging import (
+    audit_tables,
+    operations,
+    supplier_tables,
+    tables,
+    tie_out_tables,
+)
 
-__all__ = ["audit_tables", "supplier_tables", "tables", "tie_out_tables"]
+__all__ = ["audit_tables", "operations", "supplier_tables", "tables", "tie_out_tables"]

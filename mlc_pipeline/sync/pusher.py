@@ -23,6 +23,7 @@ from mlc_pipeline.sync import content, holds, staged
 from mlc_pipeline.sync.invoices import invoice_key
 from mlc_pipeline.sync.ledger import DocumentRef
 from mlc_pipeline.sync.plan import Hold
+from mlc_pipeline.sync.preview import PlanChanged, digest_of
 from mlc_pipeline.sync.protocol import Unsettled
 from mlc_pipeline.sync.push import Pushed, Wanted
 from mlc_pipeline.sync.staged import Window
@@ -105,6 +106,7 @@ def push_window(
     kind: str,
     push: Desk,
     *,
+    expected: str | None = None,
     progress: Progress = lambda _done, _all: None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Results:
@@ -116,13 +118,20 @@ def push_window(
         window: the days.
         kind: suppliers, syspro_suppliers, purchases or invoices.
         push: what brings a document into the other system.
+        expected: digest of the plan that was approved; None when any plan may be written.
         progress: told after each document.
         sleep: waits until a lost answer may be looked up.
 
     Raises:
         NotAuthorised: Cin7 does not take the credentials; what was done is recorded.
+        PlanChanged: the plan is not the approved one; nothing of it was written.
     """
     rows = _plan_rows(engine, window, kind)
+    if expected is not None and digest_of(rows) != expected:
+        raise PlanChanged(
+            f"{window.connection}: plan.{kind} of {window.first} to {window.last} is not the "
+            "plan that was approved; nothing of it is written. Make a new one: mlc plan"
+        )
     run = _Run(push, len(rows), progress)
     try:
         run.first_pass(rows)

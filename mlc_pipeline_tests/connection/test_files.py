@@ -285,7 +285,7 @@ MISTAKES = [
         "policies:\n  cron: x\n",
         "cron: x",
         "policies.cron",
-        "it belongs in schedule: check the indentation",
+        "it belongs in schedule or watch: check the indentation",
     ),
     (
         "  company: ACME\n",

@@ -196,3 +196,10 @@ def six_documents() -> Company:
             *postings(credit, {"110.7010": "-50.00"}),
         ),
     )
+
+
+def unmapped_invoice() -> Company:
+    """Return a company of one invoice on an account that nobody has mapped yet."""
+    new = invoice("INV-NEW", "40.00", document_no="5002")
+    shares = {"110.7010": "10.00", "120.7990": "30.00"}
+    return company(invoices=(new,), gl_distributions=postings(new, shares))
