@@ -69,7 +69,6 @@ def _page(closing: Closing, items: Sequence[view.Item], tables: list[view.Table]
         harmless=[item for item in items if not item.meaning.blocks],
         shown=view.SHOWN,
         tables=tables,
-        steps=_STEPS,
         ages=ages,
         ageing_bars=view.ageing_chart(ages),
         step_bars=view.steps_chart(closing),

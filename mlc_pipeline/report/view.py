@@ -71,6 +71,11 @@ class Table:
     rest: Row | None
     total: Row
 
+    @property
+    def steps(self) -> list[str]:
+        """The steps that move anything here: the others have no column on the page."""
+        return [name for name in self.total.steps if any(row.steps[name] for row in self.rows)]
+
 
 @dataclass(frozen=True)
 class Item:

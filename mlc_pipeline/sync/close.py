@@ -251,13 +251,15 @@ def _of_causes(closing: Closing) -> Iterable[str]:
     groups: dict[Any, list[Difference]] = {}
     for difference in closing.tie_out.blocking():
         groups.setdefault(difference.cause, []).append(difference)
-    for cause, differences in groups.items():
+    for cause in (cause for cause in MEANINGS if cause in groups):
+        differences = groups[cause]
         named = sorted({d.document for d in differences})
         more = f" and {len(named) - 3} more" if len(named) > 3 else ""
-        moved = sum((abs(d.amount) for d in differences), ZERO)
+        taken = -sum((d.amount for d in differences if d.amount < 0), ZERO)
+        given = sum((d.amount for d in differences if d.amount > 0), ZERO)
         yield (
             f"{MEANINGS[cause].meaning.rstrip('.')}: {len(named)} document(s), "
-            f"{moved:,.2f} {closing.currency} moved ({', '.join(named[:3])}{more})."
+            f"{max(taken, given):,.2f} {closing.currency} moved ({', '.join(named[:3])}{more})."
         )
 
 

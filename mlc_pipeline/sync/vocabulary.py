@@ -91,6 +91,7 @@ _WHO = {
     "missing_product": "procurement, in Cin7",
     "quantity_not_accepted": "procurement, in SYSPRO",
     "locked_period": "finance, in Cin7's settings",
+    "closed_period": "finance, with `mlc close`",
     "undated": "procurement, in SYSPRO",
     "unreadable_row": "the integration engineer, with procurement",
     "refused": "finance, in Cin7; the integration engineer when its words do not help",

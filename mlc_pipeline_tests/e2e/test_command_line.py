@@ -112,7 +112,7 @@ def test_an_unknown_connection_is_told_where_it_was_looked_for(pair: Pair) -> No
 
 
 @pytest.mark.parametrize(
-    "command", ["sync", "ping", "status", "sandbox", "demo", "dev", "secret"]
+    "command", ["sync", "ping", "status", "close", "sandbox", "demo", "dev", "secret"]
 )
 def test_every_command_explains_itself(command: str, tmp_path: Path) -> None:
     code, output = _run(command, "--help")

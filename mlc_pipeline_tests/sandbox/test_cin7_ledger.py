@@ -5,6 +5,8 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
+import pytest
+
 from mlc_pipeline_tests.sandbox.cin7_account import (
     FOREIGN,
     LOCAL,
@@ -152,3 +154,17 @@ def test_payments_are_a_bare_array_found_by_invoice_number(api: Api) -> None:
     assert api.get("advanced-purchase/payment", InvoiceNumber="SUP") == []
     text = api.refused("DELETE", "advanced-purchase/invoice", TaskID=made["TaskID"])
     assert "PAID" in text
+
+
+def test_a_journal_entered_by_hand_stands_in_the_ledger(api: Api) -> None:
+    journal = {"debit": "500", "credit": "610", "amount": Decimal("10.25")}
+    api.server.control("journal", {**journal, "date": "2026-03-02", "reference": "JE-1"})
+    (row,) = api.get("transactions")["Transactions"]
+    assert (row["Type"], row["DebitAccountCode"], row["CreditAccountCode"]) == (
+        "Journal",
+        "500",
+        "610",
+    )
+    assert (row["Amount"], row["EffectiveDate"][:10]) == (Decimal("10.25"), "2026-03-02")
+    with pytest.raises(ValueError, match="a journal needs amount, date"):
+        api.server.control("journal", {"debit": "500", "credit": "610"})

@@ -85,7 +85,7 @@ lines = st.lists(
 rates = st.sampled_from(["1", "0.85", "1.3333"])
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(lines, lines, rates, rates)
 def test_the_changes_together_are_the_difference(
     before: list[Line], after: list[Line], old: str, new: str
