@@ -189,6 +189,11 @@ MEANINGS = _meanings(
     rounding | Cents that arose from converting currencies
     documents | How many documents
     compared_at | When it was compared
+    differences | On how many lines the two sides differ
+    closed_at | When the period was closed
+    period | The period that was closed
+    hash | Fingerprint of the figures that were closed
+    seen_at | When it was last seen
     """
 )
 """A sentence for each column; `table.column` goes before `column`."""

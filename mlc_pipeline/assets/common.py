@@ -101,18 +101,22 @@ def owners(stage: str) -> list[str]:
     return [_OWNERS.get(stage, "team:finance")]
 
 
+_LONG = ("plan", "push")
+"""Stages whose columns are many: two hundred connections would make the snapshot that every
+process loads half as large again, so these are told with the lineage instead."""
+
+
 def definition_metadata(stage: str, entity: str) -> dict[str, Any]:
-    """Return what the UI shows of an asset before any run: its table and columns."""
-    return {
-        "dagster/table_name": f"{stage}.{entity}",
-        "dagster/column_schema": column_schema(stage, entity),
-    }
+    """Return what the UI shows of an asset before any run: its table, mostly its columns."""
+    columns = {} if stage in _LONG else {"dagster/column_schema": column_schema(stage, entity)}
+    return {"dagster/table_name": f"{stage}.{entity}", **columns}
 
 
 def lineage_metadata(site: Site, stage: str, entity: str) -> dict[str, Any]:
     """Return the column lineage of an asset; the UI reads it from materialisations alone."""
     lineage = column_lineage(site.name, stage, entity)
-    return {} if lineage is None else {"dagster/column_lineage": lineage}
+    columns = {"dagster/column_schema": column_schema(stage, entity)} if stage in _LONG else {}
+    return columns if lineage is None else {"dagster/column_lineage": lineage, **columns}
 
 
 def cost_metadata(cost: StepCost) -> dict[str, Any]:

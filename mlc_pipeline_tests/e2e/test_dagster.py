@@ -192,6 +192,8 @@ def test_the_ui_shows_each_day_its_own_and_where_every_cin7_field_comes_from(
     }
     # The UI looks for lineage in the latest event alone.
     assert "Invoice.InvoiceNumber" in last["dagster/column_lineage"].deps_by_column
+    assert last["dagster/column_schema"] == column_schema("push", "invoices")
+    assert "dagster/column_lineage" not in first
 
     told = {
         column.name

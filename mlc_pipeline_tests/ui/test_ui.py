@@ -182,5 +182,6 @@ def test_a_morning_in_the_ui(dagster: Dagster) -> None:
         dialog.get_by_role("button", name="Launch backfill").click()
         until(lambda: len(dagster.backfills()) == 1, "the backfill")
         page.goto(f"{dagster.address}/runs/b/{dagster.backfills()[0]}")
-        page.get_by_text("In progress").first.wait_for()
-        page.get_by_text("Requested").first.wait_for()
+        page.get_by_text(re.compile("in progress|requested|completed", re.IGNORECASE)).locator(
+            "visible=true"
+        ).first.wait_for()
