@@ -121,13 +121,7 @@ def append(connection: sa.Connection, name: str, run_id: str, events: Sequence[E
     """
     if not events:
         return
-    head = insert(audit_heads).values(connection=name, seq=0, hash=GENESIS)
-    # One statement locks the head and makes it when it is the first event.
-    seq, previous, now = connection.execute(
-        head.on_conflict_do_update(
-            index_elements=[audit_heads.c.connection], set_={"seq": audit_heads.c.seq}
-        ).returning(audit_heads.c.seq, audit_heads.c.hash, sa.func.clock_timestamp())
-    ).one()
+    seq, previous, now = _locked_head(connection, name)
     rows = []
     for event in events:
         row = {
@@ -152,6 +146,21 @@ def append(connection: sa.Connection, name: str, run_id: str, events: Sequence[E
     for start in range(0, len(rows), _BATCH):
         connection.execute(audit_events.insert(), rows[start : start + _BATCH])
     connection.execute(moved)
+
+
+def _locked_head(connection: sa.Connection, name: str) -> tuple[int, str, datetime]:
+    """Return place and hash of the last event, and the time; nobody else appends until then."""
+    locked = (
+        sa.select(audit_heads.c.seq, audit_heads.c.hash, sa.func.clock_timestamp())
+        .where(audit_heads.c.connection == name)
+        .with_for_update()
+    )
+    found = connection.execute(locked).one_or_none()
+    if found is None:
+        first = insert(audit_heads).values(connection=name, seq=0, hash=GENESIS)
+        connection.execute(first.on_conflict_do_nothing())
+        found = connection.execute(locked).one()
+    return found.seq, found.hash, found[2]
 
 
 # --- proof -----------------------------------------------------------------------------

@@ -42,6 +42,7 @@ else; quarantined: two documents in Cin7 could be it.
 _CHUNK = 5000
 _DATED = ("home", "amount", "currency")
 _BEFORE = documents.alias("before")
+_DIGEST, _DIGEST_BEFORE = audit.record_digest(), audit.record_digest(_BEFORE)
 
 
 class ClaimLost(Exception):  # noqa: N818 - tells what happened to the claim
@@ -260,7 +261,7 @@ class Ledger:
                         **({"content": intended} if intended else {}),
                     },
                 )
-                .returning(self._digest_before(ref), audit.record_digest())
+                .returning(self._digest_before(ref), _DIGEST)
             ).one()
             written = connection.execute(
                 writes.insert()
@@ -291,7 +292,7 @@ class Ledger:
     def _digest_before(self, ref: DocumentRef) -> sa.ScalarSelect[str]:
         """Return the digest of a record as it was before the statement that returns it."""
         return (
-            sa.select(audit.record_digest(_BEFORE))
+            sa.select(_DIGEST_BEFORE)
             .where(
                 _BEFORE.c.connection == self._connection,
                 _BEFORE.c.kind == ref.kind,
@@ -374,7 +375,7 @@ class Ledger:
                     updated_at=sa.func.now(),
                     **document,
                 )
-                .returning(self._digest_before(ref), audit.record_digest())
+                .returning(self._digest_before(ref), _DIGEST)
             ).one()
             if write.is_same and digests[0] == digests[1]:
                 return  # it was looked at again, and nothing is new
@@ -435,7 +436,7 @@ class Ledger:
                         "updated_at": sa.func.now(),
                     },
                 )
-                .returning(self._digest_before(ref), audit.record_digest())
+                .returning(self._digest_before(ref), _DIGEST)
             ).one()
             self._tell(
                 connection,
@@ -468,7 +469,7 @@ class Ledger:
                     run_id=self._run_id,
                     updated_at=sa.func.now(),
                 )
-                .returning(self._digest_before(ref), audit.record_digest())
+                .returning(self._digest_before(ref), _DIGEST)
             ).one()
             self._tell(connection, ref, Action.FORGOTTEN, digests, reason=reason, actor=actor)
 
