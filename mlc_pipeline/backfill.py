@@ -34,8 +34,8 @@ Step = Literal["month", "day", "whole"]
 """How many days a run takes."""
 
 _STOP_AFTER = 2
-_BOOK_CALLS = 8
-"""Calls that a run takes to read Cin7's books and ledger when none was measured yet."""
+_BOOK_CALLS = 14
+"""Calls of a run beside its writes, to read Cin7 and compare, when none was measured yet."""
 
 
 class BackfillError(Exception):

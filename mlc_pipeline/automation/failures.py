@@ -52,6 +52,12 @@ def _steps(instance: dg.DagsterInstance, run: dg.DagsterRun) -> Iterator[Failure
         event = entry.dagster_event
         if event is None:
             continue
+        told = event.step_failure_data.user_failure_data
+        if told is not None and "error" in told.metadata:
+            # Ours: told without a trace, with its class beside it; see `assets.common.plain`.
+            name = str(told.metadata["error"].value)
+            yield Failure(event.step_key or "", name, told.description or "")
+            continue
         error = event.step_failure_data.error
         while error is not None and error.cause is not None:
             error = error.cause

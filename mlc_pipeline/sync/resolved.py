@@ -52,7 +52,8 @@ def held_days(engine: sa.Engine, name: str) -> list[HeldDay]:
     """Return where documents are held by their latest plan, in the order of the days."""
     found: list[HeldDay] = []
     with engine.connect() as connection:
-        for kind, table in PLAN.items():
+        for kind in _PLANNERS:
+            table = PLAN[kind]
             latest = (
                 sa.select(
                     table.c.kind,

@@ -39,8 +39,8 @@ SENSOR_OFF, SENSOR_ON = 22, 25
 CHANGED, RESTORED = 22, 28
 """The late-and-changed sensor is off from one to the other, when three documents change."""
 
-QUIET_CALLS = 12
-"""The most a cycle asks Cin7 when nothing changed: its books, its ledger, what stands there."""
+QUIET_CALLS = 70
+"""The most a cycle asks Cin7 when nothing changed: books, ledger, 60 purchases compared."""
 
 
 def _weekdays() -> Iterator[int]:
