@@ -35,7 +35,7 @@ from mlc_pipeline_tests.faults.processes import Order
 
 pytestmark = pytest.mark.e2e
 
-EXAMPLES = int(os.environ.get("MLC_FAULT_EXAMPLES", "5"))
+EXAMPLES = int(os.environ.get("MLC_FAULT_EXAMPLES", "2"))
 STEPS = int(os.environ.get("MLC_FAULT_STEPS", "4"))
 MOST_RUNS = 6
 
