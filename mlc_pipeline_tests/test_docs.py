@@ -163,7 +163,7 @@ def test_every_command_of_the_documentation_exists(page: str, line: str) -> None
         assert words[1] in targets, f"{page}: {line}"
         return
     command, context, rest = typer.main.get_command(app), None, words[1:]
-    while hasattr(command, "resolve_command"):
+    while rest and hasattr(command, "resolve_command"):
         context = command.make_context(
             command.name or "mlc", [], parent=context, resilient_parsing=True
         )
