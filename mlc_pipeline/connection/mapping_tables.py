@@ -13,6 +13,7 @@ import datetime as dt
 import io
 import re
 from collections.abc import Collection, Iterator
+from functools import lru_cache
 from itertools import combinations
 
 import pandas as pd
@@ -288,6 +289,13 @@ def read_table(
         A frame with the columns of `COLUMNS`, all text, indexed by the line in the file (a
         blank role reads `expense`); and the problems in the order of the file.
     """
+    table, problems = _read(name, content, file)
+    return table.copy(), list(problems)
+
+
+# A cycle looks at the files at each of its borders, and they are the same each time.
+@lru_cache(maxsize=256)
+def _read(name: str, content: bytes, file: str) -> tuple[pd.DataFrame, list[MappingProblem]]:
     table, problems = _read_csv(content, file, COLUMNS[name])
     order = {column: place for place, column in enumerate(table.columns)}
     try:
