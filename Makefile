@@ -2,6 +2,7 @@
 #   make demo   the main job, end to end, on a made-up company   (DATA=path for a pack)
 #   make dev    the same with the Dagster UI left running         (Ctrl-C stops it)
 #   make test   the tests          make check   linters and types
+#   make proof  the long tests: random orders, a simulated month, a browser, Celery workers
 #   make faults the fault bench: 300 documents under every fault   (DOCUMENTS=n, SCENARIO=name,
 #               SABOTAGE=no-settle-wait); about an hour
 
@@ -17,7 +18,7 @@ DATA ?=
 DEMO_OPTIONS := $(if $(DATA),--data $(DATA)) $(if $(WHOLE),--whole) $(if $(DAYS),--days $(DAYS))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test test-fast faults check format lock clean
+.PHONY: help demo dev test test-fast proof faults check format lock clean
 
 help:
 	@grep -E '^#   ' Makefile | cut -c5-
@@ -35,10 +36,14 @@ dev: $(INSTALLED)
 	$(BIN)/mlc dev $(DEMO_OPTIONS)
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not proof and not celery and not ui"
+
+# What takes longer, or needs a browser or Redis.
+proof: $(INSTALLED)
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "proof or celery or ui"
 
 test-fast: $(INSTALLED)
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not e2e and not real_data and not celery and not ui"
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not e2e and not real_data and not proof and not celery and not ui"
 
 FAULT_OPTIONS := $(if $(DOCUMENTS),--documents $(DOCUMENTS)) $(if $(SCENARIO),--scenario $(SCENARIO)) \
 	$(if $(SABOTAGE),--sabotage $(SABOTAGE))

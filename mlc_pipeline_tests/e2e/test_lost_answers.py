@@ -68,7 +68,15 @@ def test_an_answer_that_is_lost_is_looked_for_and_not_sent_again(
     assert pair.writes() == FEWEST
 
 
-@pytest.mark.parametrize("kind", ["drop_after", "error_after", "garbage", "slow_commit"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "drop_after",
+        "slow_commit",
+        pytest.param("error_after", marks=pytest.mark.proof),
+        pytest.param("garbage", marks=pytest.mark.proof),
+    ],
+)
 def test_the_first_answer_of_every_kind_of_write_is_lost_and_nothing_is_doubled(
     start: Start, kind: str
 ) -> None:

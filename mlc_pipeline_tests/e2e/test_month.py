@@ -26,7 +26,7 @@ from mlc_pipeline_tests.e2e.daemon import Daemon
 from mlc_pipeline_tests.e2e.gate import Gate, open_gate
 from mlc_pipeline_tests.e2e.pair import Pair, Rows, marker_of, read_csv
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.proof]
 
 LAST = 29
 LOOK_BACK = 2

@@ -18,7 +18,7 @@ from mlc_pipeline_tests.e2e.companies import DAY, SUPPLIER
 from mlc_pipeline_tests.e2e.conftest import Start
 from mlc_pipeline_tests.e2e.masters import Masters
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.proof]
 
 _MOMENTS: dict[str, tuple[type, str]] = {
     # The process ends before an intent, after an answer, after the outcome is committed.

@@ -33,7 +33,7 @@ from mlc_pipeline_tests.faults import processes
 from mlc_pipeline_tests.faults.judge import read_end
 from mlc_pipeline_tests.faults.processes import Order
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.proof]
 
 EXAMPLES = int(os.environ.get("MLC_FAULT_EXAMPLES", "2"))
 STEPS = int(os.environ.get("MLC_FAULT_STEPS", "4"))

@@ -231,7 +231,7 @@ def test_after_three_documents_in_a_row_cin7_is_left_alone(desk: Desk) -> None:
     assert set(outcomes(results).values()) == {"waiting"}
     assert {r.pushed.reason_code for r in results.rows} == {"cin7_unavailable"}
     assert desk.cin7.calls.count("create_purchase") == 3
-    assert [str(r.pushed.reason).endswith("not tried") for r in results.rows] == [
+    assert ["not tried" in str(r.pushed.reason) for r in results.rows] == [
         False,
         False,
         False,
