@@ -10,16 +10,28 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from mlc_pipeline.instance import DAGSTER_YAML
 from mlc_pipeline.sandbox.company import Company
 from mlc_pipeline_tests.e2e.pair import Pair, running_pair
 
 Start = Callable[..., Pair]
 
+_NOTHING_CAPTURED = """
+# Capturing what a run prints takes four processes a run, and nobody reads it here.
+compute_logs:
+  module: dagster._core.storage.noop_compute_log_manager
+  class: NoOpComputeLogManager
+"""
+
 
 @pytest.fixture(scope="session")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of everything an installation keeps; one for all tests of this process."""
-    return tmp_path_factory.mktemp("home")
+    home = tmp_path_factory.mktemp("home")
+    settings = home / "dagster" / "dagster.yaml"
+    settings.parent.mkdir()
+    settings.write_text(DAGSTER_YAML + _NOTHING_CAPTURED, encoding="utf-8")
+    return home
 
 
 def environment(
