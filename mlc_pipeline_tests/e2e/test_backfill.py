@@ -178,7 +178,9 @@ def _fill(environ: dict[str, str], folder: str, first: date, last: date) -> None
     run_backfill(connection, Path(folder), begun, environ=environ)
 
 
-@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize(
+    "end", [pytest.param(signal.SIGINT, marks=pytest.mark.proof), signal.SIGKILL]
+)
 def test_a_backfill_that_is_stopped_in_the_middle_goes_on_and_holds_no_pool(
     start: Start, end: signal.Signals
 ) -> None:

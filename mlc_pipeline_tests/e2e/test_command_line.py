@@ -55,6 +55,7 @@ def test_a_held_document_ends_with_3_and_is_named_with_its_remedy(pair: Pair) ->
     assert "gl_accounts.csv" in output
 
 
+@pytest.mark.proof
 def test_a_system_that_is_down_ends_with_1_and_no_secret_is_shown(
     pair: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -204,7 +204,8 @@ def test_every_call_keeps_the_contract_and_none_is_wasted(start: Start) -> None:
             validate_request(call["method"], call["path"], call["body"])
     assert summary.cin7_calls == len(calls)
     assert summary.cin7_writes == writes.total()
-    assert set(reads.values()) == {1}
+    # The suppliers once more, after the writes, to hold the ledger against them.
+    assert {path: count for path, count in reads.items() if count != 1} == {"/supplier": 2}
 
     made = {kind: outcomes(summary, kind).get("created", 0) for kind in Kind}
     alone = sum(1 for purchase in pair.purchases() if ":AP:" in marker_of(purchase))
@@ -232,6 +233,7 @@ def test_suppliers_that_cin7_knows_are_linked_and_not_made_again(start: Start) -
     assert set(names.values()) == {1}
 
 
+@pytest.mark.proof
 def test_the_order_in_which_days_are_run_makes_no_difference(start: Start) -> None:
     company = _company(4)
     at_once, in_parts = start(company, name="at_once"), start(company, name="in_parts")

@@ -116,6 +116,7 @@ def test_a_run_killed_while_it_ties_out_has_written_all(start: Start) -> None:
     _assert_whole(pair, last)
 
 
+@pytest.mark.proof
 def test_runs_killed_one_after_the_other_still_get_there(start: Start) -> None:
     pair = start(companies.six_documents())
     with open_gate(pair.cin7.address) as gate:

@@ -71,8 +71,8 @@ def test_an_answer_that_is_lost_is_looked_for_and_not_sent_again(
 @pytest.mark.parametrize(
     "kind",
     [
-        "drop_after",
         "slow_commit",
+        pytest.param("drop_after", marks=pytest.mark.proof),
         pytest.param("error_after", marks=pytest.mark.proof),
         pytest.param("garbage", marks=pytest.mark.proof),
     ],
@@ -90,6 +90,7 @@ def test_the_first_answer_of_every_kind_of_write_is_lost_and_nothing_is_doubled(
     assert pair.writes() == FEWEST
 
 
+@pytest.mark.proof
 def test_every_first_write_that_never_arrived_is_sent_again(start: Start) -> None:
     pair = start(companies.six_documents())
     for route in ROUTES:

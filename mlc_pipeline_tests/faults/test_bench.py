@@ -39,6 +39,7 @@ def test_every_fault_of_cin7_mixed_ends_whole(bench: Bench) -> None:
     assert row.hits
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("name", sorted(SABOTAGES))
 def test_a_broken_product_is_found_out(bench: Bench, name: str) -> None:
     (scenario,) = FOUND_BY[name]
