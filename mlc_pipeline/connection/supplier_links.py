@@ -41,7 +41,7 @@ class Decision:
     def pair(self) -> tuple[str, str]:
         """Both sides, however the code is written: SYSPRO fills numbers with zeros."""
         is_number = self.supplier.isascii() and self.supplier.isdigit()
-        return self.supplier.lstrip("0") if is_number else self.supplier, self.cin7_id
+        return (self.supplier.lstrip("0") or "0") if is_number else self.supplier, self.cin7_id
 
     def disagrees(self, other: Decision) -> bool:
         """Tell whether both cannot hold.

@@ -20,11 +20,12 @@ from mlc_pipeline.connection.model import SupplierAttribute
 from mlc_pipeline.sandbox.company.model import Supplier
 from mlc_pipeline.staging.audit_tables import audit_events
 from mlc_pipeline.staging.supplier_tables import supplier_bases, supplier_decisions
-from mlc_pipeline.sync.ledger import Ledger
+from mlc_pipeline.sync.ledger import DocumentRef, Ledger
 from mlc_pipeline.sync.planner import suppliers_of
 from mlc_pipeline.sync.resolved import held_days, is_resolved
 from mlc_pipeline.sync.staged import Window
 from mlc_pipeline.sync.supplier_decisions import NotDecided
+from mlc_pipeline.sync.supplier_records import RESERVED
 from mlc_pipeline.sync.vocabulary import READY, Kind
 from mlc_pipeline_tests.e2e import companies
 from mlc_pipeline_tests.e2e.companies import DAY, KEY, SUPPLIER
@@ -252,6 +253,23 @@ def test_a_command_is_held_against_the_file_and_nothing_else(start: Start) -> No
     with pytest.raises(NotDecided, match="says ignore 0100101"):
         desk.link(OTHER_KEY, links[OTHER_KEY])
     assert desk.unlink("0100100") == KEY
+
+
+def test_a_supplier_that_was_given_a_code_is_left_alone_too(start: Start) -> None:
+    masters = _masters(start)
+    masters.sync()
+    new = masters.add_to_cin7("Penhallow Tools Ltd")
+    # As a run leaves it that ended before SYSPRO heard of the code.
+    Ledger(masters.engine, masters.pair.name, "test").adopt(
+        DocumentRef(Kind.SUPPLIER, "000000000100200"), state=RESERVED, cin7_id=new["ID"]
+    )
+    masters.decide(f",{new['ID']},ignore,not used")
+    assert masters.sync().outcomes() == {}
+    assert len(masters.in_syspro()) == 2
+    masters.decide()
+    masters.desk().ignore(None, new["ID"], undo=True)
+    masters.sync()
+    assert "000000000100200" in masters.in_syspro()
 
 
 # --- what looks at suppliers without keeping a plan ---------------------------------------
