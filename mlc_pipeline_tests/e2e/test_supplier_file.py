@@ -221,6 +221,27 @@ def test_an_unlink_before_there_is_a_link_keeps_two_suppliers_apart(start: Start
     assert len(fetched(masters.engine, supplier_decisions)) == 1
 
 
+def test_an_unlink_that_a_crash_cut_short_is_finished_by_the_next_run(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    masters = _masters(start)
+    masters.sync()
+    links = masters.links()
+    masters.decide(f"0100101,{links[OTHER_KEY]},unlink,")
+
+    def die(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Ledger, "forget", die)
+        with pytest.raises(KeyboardInterrupt):
+            masters.sync()
+    for _ in range(2):
+        masters.sync()
+        assert set(masters.links()) == {KEY}
+    assert (len(masters.in_cin7()), len(masters.in_syspro())) == (2, 2)
+
+
 def test_a_file_that_cannot_be_read_lets_nothing_new_be_made(start: Start) -> None:
     masters = _masters(start)
     masters.sync()
