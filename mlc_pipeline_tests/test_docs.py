@@ -130,7 +130,8 @@ def test_the_example_of_a_connection_is_valid() -> None:
 def test_the_examples_of_mapping_files_are_valid() -> None:
     examples = dict(_blocks(_read(DOCS / "connection.md"), "csv"))
     assert set(examples) == set(COLUMNS)
-    for name, content in examples.items():
+    more = _blocks(_read(DOCS / "suppliers.md"), "csv")
+    for name, content in [*examples.items(), *more]:
         table, problems = read_table(name, content.encode(), f"{name}.csv")
         assert len(table)
         assert not problems

@@ -168,7 +168,7 @@ def _linked(site: Site) -> dg.AssetChecksDefinition:
             description="no match is open"
             if not rows
             else f"{len(rows)} proposed matches: decide with mlc suppliers link {site.name} or "
-            f"mlc suppliers ignore {site.name}",
+            f"mlc suppliers ignore {site.name}, or in supplier_links.csv",
         )
 
     return no_match_is_open

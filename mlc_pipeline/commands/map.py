@@ -266,6 +266,8 @@ def simulate(
             err.print(f"[yellow]the row maps nothing:[/yellow] {escape(problem)}")
         window = Window(connection, first.date(), last.date())
         after = mapped_context(replace(desk.context, history=None), files)
+        # Suppliers are no mapping: they are as the connection's own folder says.
+        after = replace(after, supplier_links=desk.context.supplier_links)
         result = compare(opened.engine, window, desk.context, after)
     if as_json:
         sys.stdout.write(json.dumps(_as_json(result), indent=2) + "\n")

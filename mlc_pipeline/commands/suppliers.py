@@ -5,10 +5,12 @@ What must not come in: rules; they live in `sync`.
 
 from __future__ import annotations
 
+import csv
 import getpass
 import json
 import sys
-from typing import TYPE_CHECKING, Annotated, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.markup import escape
@@ -30,11 +32,13 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")
 
 
 def _desk(connection: str) -> SupplierDecisions:
+    from mlc_pipeline.connection.mappings import read_supplier_links
     from mlc_pipeline.database import engine
     from mlc_pipeline.sync.supplier_decisions import SupplierDecisions
 
-    settings, _folder = open_connection(connection)
-    return SupplierDecisions(engine(), settings, getpass.getuser())
+    settings, folder = open_connection(connection)
+    links = read_supplier_links(folder)
+    return SupplierDecisions(engine(), settings, getpass.getuser(), links)
 
 
 def _refused(error: Exception) -> typer.Exit:
@@ -43,14 +47,23 @@ def _refused(error: Exception) -> typer.Exit:
 
 
 @app.command(
-    "list", epilog="Examples: `mlc suppliers list acme` · `mlc suppliers list acme --json`"
+    "list",
+    epilog="Examples: `mlc suppliers list acme` · `mlc suppliers list acme --json` · `mlc "
+    "suppliers list acme --out proposals.csv`",
 )
 def list_(
     connection: ConnectionName,
     as_json: AsJson = False,
     limit: Annotated[int, typer.Option(help="Rows of each table at most.")] = 50,
+    file: Annotated[
+        Path | None, typer.Option("--out", help="CSV to write the proposed matches to.")
+    ] = None,
 ) -> None:
-    """Show the links, and the matches that wait for a decision with score and reasons."""
+    """Show the links, and the matches that wait for a decision with score and reasons.
+
+    With --out, the matches are written to a CSV for review; nothing is applied: fill in the
+    decision and copy the rows into supplier_links.csv, the first four columns as they are.
+    """
     from mlc_pipeline.assets.suppliers import link_rows
     from mlc_pipeline.database import engine
 
@@ -58,6 +71,8 @@ def list_(
     with engine().connect() as reading:
         links = link_rows(reading, connection)
     proposals = desk.open().proposals
+    if file is not None:
+        _write(file, proposals)
     if as_json:
         found = {"links": links, "proposals": proposals}
         sys.stdout.write(json.dumps(found, default=str, indent=2) + "\n")
@@ -79,6 +94,22 @@ def list_(
             str(p["unpaid_invoices"]),
         )
     out.print(table)
+    if file is not None:
+        out.print(f"{len(proposals)} row(s) for review in {file}; nothing is applied.")
+
+
+_HANGS = ("score", "reasons", "syspro_name", "cin7_name", "open_orders", "unpaid_invoices")
+
+
+def _write(path: Path, proposals: list[dict[str, Any]]) -> None:
+    """Write proposals for review, without a decision: that is a person's."""
+    from mlc_pipeline.connection.mappings import COLUMNS
+
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow((*COLUMNS["supplier_links"], *_HANGS))
+        for p in proposals:
+            writer.writerow((p["supplier"], p["cin7_id"], "", "", *(p[n] for n in _HANGS)))
 
 
 @app.command(

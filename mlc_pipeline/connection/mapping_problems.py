@@ -54,6 +54,12 @@ KINDS: dict[str, tuple[str, str]] = {
         "a last day not before the first ({other})",
         "exchange or correct the two dates",
     ),
+    "unknown_decision": ("link, unlink or ignore", "say what is decided, or delete the row"),
+    "blank_supplier": ("the code of a SYSPRO supplier", "fill it in or delete the row"),
+    "blank_id": (
+        "the id of a Cin7 supplier",
+        "copy it from mlc suppliers list or delete the row",
+    ),
     # Rows against each other.
     "repeated": ("each code once; line {other} says the same", "delete one of the two"),
     "contradicting": (
@@ -63,6 +69,14 @@ KINDS: dict[str, tuple[str, str]] = {
     "overlapping": (
         "periods that do not overlap; line {other} is valid on the same days",
         "end the earlier row (valid_to) the day before the later begins",
+    ),
+    "decided_twice": (
+        "each decision once; line {other} says the same",
+        "delete one of the two",
+    ),
+    "disagreeing": (
+        "decisions that can both hold; line {other} decides otherwise",
+        "keep the row that is right",
     ),
     # Rows against the connection.
     "section_with_separator": (
@@ -81,6 +95,20 @@ KINDS: dict[str, tuple[str, str]] = {
         "a value that makes account codes of Cin7",
         "{other}",
     ),
+    "one_way": (
+        "no rows: this connection sends suppliers from SYSPRO to Cin7 only",
+        "set suppliers.direction to both, or remove the file",
+    ),
+    # Decisions against both supplier masters.
+    "no_syspro_supplier": (
+        "a supplier that SYSPRO had when it was last read",
+        "give the code as SYSPRO shows it",
+    ),
+    "no_cin7_supplier": (
+        "the id of a supplier that Cin7 had when it was last read",
+        "copy it from mlc suppliers list",
+    ),
+    "not_decided": ("a decision that can be carried out", "{other}"),
     # Targets against Cin7.
     "no_account": ("an account of Cin7", "{other}"),
     "account_not_active": (
@@ -124,6 +152,11 @@ KINDS: dict[str, tuple[str, str]] = {
     "not_in_chart": ("a code of SYSPRO's chart of accounts", "correct or delete the row"),
 }
 """Expectation and remedy of each kind; `{other}` is what the row is held against."""
+
+UNREAD = frozenset(
+    {"encoding", "quotes", "header", "separator", "doubled_column", "missing_column"}
+)
+"""Kinds that keep rows from being read, so that nobody knows what they say."""
 
 WARNINGS = frozenset({"unused", "not_in_chart"})
 """Kinds that stop nothing."""

@@ -1,4 +1,4 @@
-"""The six mapping tables as files: their pandera schemas, and reading one of them.
+"""The mapping tables and the supplier links as files: pandera schemas, reading one of them.
 
 Every cell is text (leading zeros stay); a bad row is left out and told, the good rows go on.
 `valid_from`, `valid_to` (both included, blank is open) and `note` may be left out.
@@ -22,14 +22,18 @@ from pandera.errors import SchemaErrors
 
 from mlc_pipeline.connection.errors import suggestion
 from mlc_pipeline.connection.mapping_problems import MappingProblem
+from mlc_pipeline.connection.supplier_links import DECISIONS, IGNORE, Decision
 
 MATCHES = ("exact", "section", "prefix")
 ROLES = ("expense", "tax", "payable")
+LINKS = "supplier_links"
+"""The one file that maps nothing: what people decided about suppliers."""
 OPTIONAL_COLUMNS = ("valid_from", "valid_to", "note")
 LONGEST_COST_CENTRE = 256
 """Characters of a charge's reference and of a line's comment in Cin7."""
 
 _BETWEEN_ROWS = ("repeated", "contradicting", "overlapping")
+_BETWEEN_DECISIONS = ("decided_twice", "disagreeing")
 _DAY = r"\d{4}-\d{2}-\d{2}"
 
 
@@ -79,7 +83,9 @@ Cells = dict[str, str]
 
 
 def _conflicts(table: pd.DataFrame) -> dict[int, tuple[str, int]]:
-    """Return the lines whose code another line has at the same time: kind, other line."""
+    """Return the lines that another line stands against: kind, other line."""
+    if "decision" in table:
+        return _decision_conflicts(table)
     keys = _key_columns(list(table.columns))
     if not table.duplicated(keys).any():
         return {}
@@ -116,20 +122,42 @@ def _conflict(one: Cells, other: Cells, targets: list[str]) -> str | None:
     return "repeated" if all(one[t] == other[t] for t in targets) else "contradicting"
 
 
-class _MappingTable(pa.DataFrameModel):
-    """What all six tables have in common; the name of a check is the kind of problem."""
+def decisions_of(table: pd.DataFrame) -> tuple[Decision, ...]:
+    """Return the rows of a table of supplier links."""
+    return tuple(
+        Decision(
+            row["decision"].strip(),
+            row["syspro_supplier"].strip(),
+            row["cin7_supplier"].strip(),
+            row["note"],
+            line,
+        )
+        for line, row in cells_of(table)
+    )
 
-    valid_from: str
-    valid_to: str
+
+def _decision_conflicts(table: pd.DataFrame) -> dict[int, tuple[str, int]]:
+    """Return the decisions that stand twice or cannot both hold: kind, other line."""
+    groups: dict[tuple[str, str], list[Decision]] = {}
+    for row in decisions_of(table):
+        if row.decision in DECISIONS:  # else told already
+            for side, key in zip(("syspro", "cin7"), row.pair, strict=True):
+                groups.setdefault((side, key), []).append(row)
+    found: dict[int, tuple[str, int]] = {}
+    for (_side, key), rows in groups.items():
+        for one, other in combinations(rows, 2) if key else ():
+            is_twice = (one.decision, one.pair) == (other.decision, other.pair)
+            if is_twice or one.disagrees(other):
+                kind = _BETWEEN_DECISIONS[0 if is_twice else 1]
+                found.setdefault(one.line, (kind, other.line))
+                found.setdefault(other.line, (kind, one.line))
+    return found
+
+
+class _Table(pa.DataFrameModel):
+    """What all files have in common; the name of a check is the kind of problem."""
+
     note: str
-
-    @pa.check("^syspro_", regex=True, error="blank_code")
-    def _has_code(cls, column: pd.Series[str]) -> pd.Series[bool]:  # noqa: N805
-        return column.str.strip() != ""
-
-    @pa.check("^(cin7|iso)_", regex=True, error="blank_target")
-    def _has_target(cls, column: pd.Series[str]) -> pd.Series[bool]:  # noqa: N805
-        return column.str.strip() != ""
 
     @pa.check("^(?!note)", regex=True, error="blanks_around")
     def _tidy(cls, column: pd.Series[str]) -> pd.Series[bool]:  # noqa: N805
@@ -151,6 +179,32 @@ class _MappingTable(pa.DataFrameModel):
     @pa.check("^(syspro|cin7|iso)_", regex=True, error="formula")
     def _no_formula(cls, column: pd.Series[str]) -> pd.Series[bool]:  # noqa: N805
         return ~column.str.startswith("=")
+
+    class Config:
+        """Closed: no column that is not named."""
+
+        strict = True
+
+
+def _without(table: pd.DataFrame, kind: str) -> pd.Series[bool]:
+    """Return the rows that are in no conflict of a kind."""
+    lines = {line for line, (found, _) in _conflicts(table).items() if found == kind}
+    return pd.Series(~table.index.isin(lines), index=table.index)
+
+
+class _MappingTable(_Table):
+    """What the six mapping tables have in common."""
+
+    valid_from: str
+    valid_to: str
+
+    @pa.check("^syspro_", regex=True, error="blank_code")
+    def _has_code(cls, column: pd.Series[str]) -> pd.Series[bool]:  # noqa: N805
+        return column.str.strip() != ""
+
+    @pa.check("^(cin7|iso)_", regex=True, error="blank_target")
+    def _has_target(cls, column: pd.Series[str]) -> pd.Series[bool]:  # noqa: N805
+        return column.str.strip() != ""
 
     @pa.check("valid_from", error="from_unreadable")
     def _from_readable(cls, column: pd.Series[str]) -> pd.Series[bool]:  # noqa: N805
@@ -176,17 +230,6 @@ class _MappingTable(pa.DataFrameModel):
     @pa.dataframe_check(error=_BETWEEN_ROWS[2])
     def _not_overlapping(cls, table: pd.DataFrame) -> pd.Series[bool]:  # noqa: N805
         return _without(table, _BETWEEN_ROWS[2])
-
-    class Config:
-        """Closed: no column that is not named."""
-
-        strict = True
-
-
-def _without(table: pd.DataFrame, kind: str) -> pd.Series[bool]:
-    """Return the rows that are in no conflict of a kind."""
-    lines = {line for line, (found, _) in _conflicts(table).items() if found == kind}
-    return pd.Series(~table.index.isin(lines), index=table.index)
 
 
 class GlAccounts(_MappingTable):
@@ -254,15 +297,50 @@ class Warehouses(_MappingTable):
     cin7_location: str
 
 
-SCHEMAS: dict[str, type[_MappingTable]] = {
+class SupplierLinksTable(_Table):
+    """What people decided about SYSPRO suppliers and Cin7 suppliers."""
+
+    syspro_supplier: str
+    cin7_supplier: str
+    decision: str
+
+    @pa.check("decision", error="unknown_decision")
+    def _known_decision(cls, column: pd.Series[str]) -> pd.Series[bool]:  # noqa: N805
+        return column.str.strip().isin(DECISIONS)
+
+    @pa.dataframe_check(error="blank_supplier")
+    def _has_supplier(cls, table: pd.DataFrame) -> pd.Series[bool]:  # noqa: N805
+        is_there, other = _is_filled(table["syspro_supplier"]), table["cin7_supplier"]
+        return is_there | (table["decision"].str.strip().eq(IGNORE) & _is_filled(other))
+
+    @pa.dataframe_check(error="blank_id")
+    def _has_id(cls, table: pd.DataFrame) -> pd.Series[bool]:  # noqa: N805
+        needs_none = ~table["decision"].str.strip().isin([d for d in DECISIONS if d != IGNORE])
+        return needs_none | _is_filled(table["cin7_supplier"])
+
+    @pa.dataframe_check(error=_BETWEEN_DECISIONS[0])
+    def _decided_once(cls, table: pd.DataFrame) -> pd.Series[bool]:  # noqa: N805
+        return _without(table, _BETWEEN_DECISIONS[0])
+
+    @pa.dataframe_check(error=_BETWEEN_DECISIONS[1])
+    def _agreeing(cls, table: pd.DataFrame) -> pd.Series[bool]:  # noqa: N805
+        return _without(table, _BETWEEN_DECISIONS[1])
+
+
+def _is_filled(column: pd.Series[str]) -> pd.Series[bool]:
+    return column.str.strip() != ""
+
+
+SCHEMAS: dict[str, type[_Table]] = {
     "gl_accounts": GlAccounts,
     "cost_centres": CostCentres,
     "tax_codes": TaxCodes,
     "payment_terms": PaymentTerms,
     "currencies": Currencies,
     "warehouses": Warehouses,
+    LINKS: SupplierLinksTable,
 }
-"""The pandera schema of each mapping table; its file is `<name>.csv`."""
+"""The pandera schema of each file; its name is `<name>.csv`."""
 
 COLUMNS: dict[str, tuple[str, ...]] = {
     "gl_accounts": ("match", "syspro_code", "cin7_account", "role", *OPTIONAL_COLUMNS),
@@ -271,8 +349,9 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "payment_terms": ("syspro_terms_code", "cin7_payment_term", *OPTIONAL_COLUMNS),
     "currencies": ("syspro_currency", "iso_code", *OPTIONAL_COLUMNS),
     "warehouses": ("syspro_warehouse", "cin7_location", *OPTIONAL_COLUMNS),
+    LINKS: ("syspro_supplier", "cin7_supplier", "decision", "note"),
 }
-"""The columns of each mapping table; the last three may be left out."""
+"""The columns of each file; those of `OPTIONAL_COLUMNS` may be left out."""
 
 
 def read_table(
@@ -289,28 +368,44 @@ def read_table(
         A frame with the columns of `COLUMNS`, all text, indexed by the line in the file (a
         blank role reads `expense`); and the problems in the order of the file.
     """
-    table, problems = _read(name, content, file)
+    table, _refused, problems = _read(name, content, file)
     return table.copy(), list(problems)
+
+
+def refused_rows(name: str, content: bytes, file: str) -> pd.DataFrame:
+    """Return the bad rows of a file's content as they stand there, cells that lack blank."""
+    return _read(name, content, file)[1].copy()
 
 
 # A cycle looks at the files at each of its borders, and they are the same each time.
 @lru_cache(maxsize=256)
-def _read(name: str, content: bytes, file: str) -> tuple[pd.DataFrame, list[MappingProblem]]:
-    table, problems = _read_csv(content, file, COLUMNS[name])
+def _read(
+    name: str, content: bytes, file: str
+) -> tuple[pd.DataFrame, pd.DataFrame, list[MappingProblem]]:
+    """Return the good rows, the bad rows, and what is wrong with them."""
+    table, refused, problems = _read_csv(content, file, COLUMNS[name])
     order = {column: place for place, column in enumerate(table.columns)}
     try:
         SCHEMAS[name].validate(table, lazy=True)
     except SchemaErrors as errors:
         found = list(_schema_problems(errors, table, file))
         problems += found
-        table = table.drop(index=[*{problem.line for problem in found}])
+        is_bad = table.index.isin([problem.line for problem in found])
+        refused = pd.concat([refused, table[is_bad]]).sort_index()
+        table = table[~is_bad]
     if "role" in table:
         table = table.assign(role=table["role"].replace("", "expense"))
     problems.sort(key=lambda problem: (problem.line, order.get(problem.column, -1)))
-    return table, problems
+    return table, refused, problems
 
 
-_SHOWN_AT = dict.fromkeys(_BETWEEN_ROWS, "") | {"period_backwards": "valid_to"}
+_SHOWN_AT = {
+    **dict.fromkeys(_BETWEEN_ROWS, ""),
+    **dict.fromkeys(_BETWEEN_DECISIONS, "decision"),
+    "period_backwards": "valid_to",
+    "blank_supplier": "syspro_supplier",
+    "blank_id": "cin7_supplier",
+}
 """Where a check of whole rows shows; blank is the code."""
 
 
@@ -325,11 +420,12 @@ def _schema_problems(
         cases["column"], cases["check"], cases["failure_case"], cases["index"], strict=True
     ):
         line, other = int(index), ""
-        if kind in _SHOWN_AT:
-            if column != (_SHOWN_AT[kind] or code):
-                continue  # pandera names every cell of the row
-            backwards = kind == "period_backwards"
-            other = str(raw["valid_from"][line] if backwards else conflicts[line][1])
+        if kind in _SHOWN_AT and column != (_SHOWN_AT[kind] or code):
+            continue  # pandera names every cell of the row
+        if kind in (*_BETWEEN_ROWS, *_BETWEEN_DECISIONS):
+            other = str(conflicts[line][1])
+        elif kind == "period_backwards":
+            other = str(raw["valid_from"][line])
         elif kind == "too_long":
             other = str(LONGEST_COST_CENTRE)
         yield MappingProblem(file, line, column, str(found), kind, other)
@@ -337,25 +433,32 @@ def _schema_problems(
 
 def _read_csv(
     content: bytes, file: str, expected: tuple[str, ...]
-) -> tuple[pd.DataFrame, list[MappingProblem]]:
-    """Return the rows that have every expected column, as text, indexed by line."""
+) -> tuple[pd.DataFrame, pd.DataFrame, list[MappingProblem]]:
+    """Return the rows with a value for each column, as text by line, and those without."""
     records, problems = _records(content, file)
     header_line, header = records[0] if records else (1, [])
     if header or not problems:
         problems += _header_problems(header, file, header_line, expected)
     usable = {*expected} <= {*header, *OPTIONAL_COLUMNS} and len({*header}) == len(header)
-    rows, lines = [], []
+    rows: dict[int, list[str]] = {}
+    odd: dict[int, list[str]] = {}
     for line, cells in records[1:] if usable else []:
-        if len(cells) != len(header):
-            kind = "too_few_values" if len(cells) < len(header) else "too_many_values"
-            found = f"{len(cells)} values"
-            problems.append(MappingProblem(file, line, "", found, kind, str(len(header))))
+        row = dict(zip(header, cells, strict=False))
+        values = [row.get(column, "") for column in expected]
+        if len(cells) == len(header):
+            rows[line] = values
             continue
-        row = dict(zip(header, cells, strict=True))
-        rows.append([row.get(column, "") for column in expected])
-        lines.append(line)
-    index = pd.Index(lines, dtype="int64", name="line")
-    return pd.DataFrame(rows, index=index, columns=list(expected), dtype="str"), problems
+        odd[line] = values
+        kind = "too_few_values" if len(cells) < len(header) else "too_many_values"
+        found = f"{len(cells)} values"
+        problems.append(MappingProblem(file, line, "", found, kind, str(len(header))))
+    return _frame(rows, expected), _frame(odd, expected), problems
+
+
+def _frame(rows: dict[int, list[str]], columns: tuple[str, ...]) -> pd.DataFrame:
+    """Return rows of text by their line."""
+    index = pd.Index([*rows], dtype="int64", name="line")
+    return pd.DataFrame([*rows.values()], index=index, columns=[*columns], dtype="str")
 
 
 def _records(

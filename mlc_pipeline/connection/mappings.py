@@ -3,7 +3,8 @@
 Six CSV files stand beside `connection.yaml`. Only `gl_accounts.csv` must be there: without
 `cost_centres.csv` a cost centre stands for itself, without `currencies.csv` a code of three
 capital letters does, without the others the connection's default holds for every code. A
-file that is there speaks for itself alone, even when empty.
+file that is there speaks for itself alone, even when empty. A seventh file,
+`supplier_links.csv`, maps nothing: it is what people decided about suppliers.
 
 What must not come in: the network, the database, Dagster.
 """
@@ -21,8 +22,16 @@ import pandas as pd
 
 from mlc_pipeline.connection.errors import GlCodeError, suggestion
 from mlc_pipeline.connection.mapping_problems import MappingProblem
-from mlc_pipeline.connection.mapping_tables import COLUMNS, SCHEMAS, read_table
+from mlc_pipeline.connection.mapping_tables import (
+    COLUMNS,
+    LINKS,
+    SCHEMAS,
+    decisions_of,
+    read_table,
+    refused_rows,
+)
 from mlc_pipeline.connection.model import Connection, GlCode
+from mlc_pipeline.connection.supplier_links import NO_LINKS, SupplierLinks
 
 Role = Literal["expense", "tax", "payable"]
 
@@ -32,12 +41,14 @@ class Mappings:
     """The good rows of each table that has a file, and everything to correct.
 
     A table has the columns of `COLUMNS`, all text, and the line of the file as its index;
-    a blank role reads `expense`. A table whose file is absent is absent.
+    a blank role reads `expense`. A table whose file is absent is absent. What people decided
+    about suppliers stands apart.
     """
 
     tables: dict[str, pd.DataFrame]
     problems: tuple[MappingProblem, ...]
     folder: Path = Path()
+    supplier_links: SupplierLinks = NO_LINKS
 
     @property
     def is_dated(self) -> bool:
@@ -155,14 +166,29 @@ def read_mappings(folder: Path) -> Mappings:
     """Read and validate the mapping tables of a connection's folder."""
     tables: dict[str, pd.DataFrame] = {}
     problems = list(_unknown_files(folder))
+    links = NO_LINKS
     for name in SCHEMAS:
         path = folder / f"{name}.csv"
-        if path.is_file():
+        if name == LINKS:
+            links = read_supplier_links(folder)
+            problems += links.problems
+        elif path.is_file():
             tables[name], found = read_table(name, path.read_bytes(), path.as_posix())
             problems += found
         elif name == "gl_accounts":
             problems.append(MappingProblem(path.as_posix(), 1, "", "no file", "no_file"))
-    return Mappings(tables, tuple(problems), folder)
+    return Mappings(tables, tuple(problems), folder, links)
+
+
+def read_supplier_links(folder: Path) -> SupplierLinks:
+    """Read and validate what people decided about suppliers in a connection's folder."""
+    path = folder / f"{LINKS}.csv"
+    if not path.is_file():
+        return NO_LINKS
+    said = (LINKS, path.read_bytes(), path.as_posix())
+    table, problems = read_table(*said)
+    refused = decisions_of(refused_rows(*said))
+    return SupplierLinks(path.as_posix(), decisions_of(table), refused, tuple(problems))
 
 
 def _unknown_files(folder: Path) -> Iterator[MappingProblem]:
@@ -183,6 +209,7 @@ __all__ = [
     "Mappings",
     "Role",
     "read_mappings",
+    "read_supplier_links",
     "read_table",
     "valid_rows",
 ]

@@ -131,6 +131,9 @@ def check_against_connection(
                 row["syspro_cost_centre"],
                 "no_cost_centre_section",
             )
+    links = mappings.supplier_links
+    for decided in () if connection.suppliers.both_ways else links.rows:
+        yield MappingProblem(links.file, decided.line, "decision", decided.decision, "one_way")
 
 
 def check_against_cin7(

@@ -45,7 +45,7 @@ def mappings_on(files: MappingFiles, connection: Connection, on: date) -> Mappin
 
 
 def mapped_context(context: PlanContext, files: MappingFiles) -> PlanContext:
-    """Return a context with the mapping of its connection's files, and their history."""
+    """Return a context with what its connection's files say, and the mapping's history."""
     connection = context.connection
 
     @lru_cache(maxsize=512)
@@ -57,4 +57,5 @@ def mapped_context(context: PlanContext, files: MappingFiles) -> PlanContext:
         mappings=on(today_of(connection)),
         history=on if files.is_dated else None,
         dated=None,
+        supplier_links=files.supplier_links,
     )

@@ -17,6 +17,7 @@ from mlc_pipeline.connection.errors import GlCodeError
 from mlc_pipeline.connection.mapping_problems import KINDS
 from mlc_pipeline.connection.mappings import AccountMapping, CodeMapping, MappedAccount
 from mlc_pipeline.connection.model import Connection
+from mlc_pipeline.connection.supplier_links import NO_LINKS, SupplierLinks
 from mlc_pipeline.connection.targets import BookAccount, account_problem
 from mlc_pipeline.sync.content import _Content
 from mlc_pipeline.sync.vocabulary import REASONS, Kind, Verdict
@@ -125,6 +126,8 @@ class PlanContext:
         gl_names: descriptions of GL codes.
         history: the mapping as of a day; None when no row has dates.
         dated: the day whose mapping this is, when it is not today's.
+        closed: first days of the periods that are closed.
+        supplier_links: what people decided about suppliers in the connection's folder.
     """
 
     connection: Connection
@@ -135,6 +138,7 @@ class PlanContext:
     history: Callable[[date], Mappings] | None = None
     dated: date | None = None
     closed: frozenset[date] = frozenset()
+    supplier_links: SupplierLinks = NO_LINKS
 
     def as_of(self, day: date | None) -> PlanContext:
         """Return the context of a document of a day: its mapping is the one of then.

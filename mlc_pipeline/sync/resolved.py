@@ -22,10 +22,11 @@ from mlc_pipeline.sync.ledger import Ledger
 from mlc_pipeline.sync.plan import PlanContext
 from mlc_pipeline.sync.planner import Plan
 from mlc_pipeline.sync.staged import Window
+from mlc_pipeline.sync.supplier_planner import suppliers_as_directed
 from mlc_pipeline.sync.vocabulary import READY, Verdict
 
 _PLANNERS: Mapping[str, Callable[..., Plan]] = {
-    "suppliers": planner.suppliers_of,
+    "suppliers": suppliers_as_directed,
     "purchases": planner.purchases_of,
     "invoices": planner.invoices_of,
 }

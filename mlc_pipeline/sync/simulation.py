@@ -21,9 +21,10 @@ from mlc_pipeline.sync.content import CreditContent, InvoiceContent
 from mlc_pipeline.sync.journals import is_distribution
 from mlc_pipeline.sync.ledger import Ledger
 from mlc_pipeline.sync.plan import Known, PlanContext, Planned, differences
-from mlc_pipeline.sync.planner import invoices_of, purchases_of, suppliers_of
+from mlc_pipeline.sync.planner import invoices_of, purchases_of
 from mlc_pipeline.sync.rows import PostingRow
 from mlc_pipeline.sync.staged import Window
+from mlc_pipeline.sync.supplier_planner import suppliers_as_directed
 from mlc_pipeline.sync.vocabulary import READY, Kind, Verdict
 
 _ZERO = Decimal(0)
@@ -129,7 +130,7 @@ def _planned(engine: sa.Engine, window: Window, context: PlanContext) -> dict[st
     open_books = replace(context.references, lock_date=None)
     context = replace(context, references=open_books, closed=frozenset())
     ledger = _Unwritten(engine, window.connection, "simulation")
-    suppliers = suppliers_of(engine, window, context, ledger)
+    suppliers = suppliers_as_directed(engine, window, context, ledger)
     newer = {(p.kind, p.source_key): p for _, p in suppliers.rows}
     purchases = purchases_of(engine, window, context, ledger, newer)
     newer |= {(p.kind, p.source_key): p for _, p in purchases.rows}

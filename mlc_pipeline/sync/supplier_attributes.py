@@ -16,10 +16,10 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, get_args
 
 from mlc_pipeline.cin7 import requests as wire
-from mlc_pipeline.connection.model import Suppliers
+from mlc_pipeline.connection.model import SupplierAttribute, Suppliers
 from mlc_pipeline.sync.plan import Hold, PlanContext
 from mlc_pipeline.sync.rows import SupplierRow
 from mlc_pipeline.sync.suppliers import normalised_tax_number, shown_code
@@ -27,19 +27,7 @@ from mlc_pipeline.sync.suppliers import normalised_tax_number, shown_code
 Values = dict[str, str]
 """Attribute to value in neutral words; `""` is blank, a missing attribute is not known."""
 
-ATTRIBUTES = (
-    "name",
-    "short_name",
-    "status",
-    "currency",
-    "terms",
-    "tax_number",
-    "contact",
-    "phone",
-    "fax",
-    "email",
-    "address",
-)
+ATTRIBUTES: tuple[SupplierAttribute, ...] = get_args(SupplierAttribute)
 ACTIVE, INACTIVE = "active", "on hold"
 
 _ADDRESS_LINES = 6

@@ -36,6 +36,11 @@ def stored(code: str, settings: Suppliers) -> str:
     return code.zfill(_STORED) if is_number else code
 
 
+def ways_stored(code: str, settings: Suppliers) -> tuple[str, ...]:
+    """Return how SYSPRO may store a code that a person typed, the likeliest first."""
+    return tuple(dict.fromkeys((code, stored(code, settings), code.zfill(_STORED))))
+
+
 def new_code(name: str, taken: Collection[str], settings: Suppliers) -> str:
     """Return the code of a new supplier, as stored, by the connection's rule.
 

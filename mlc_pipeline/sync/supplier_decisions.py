@@ -15,6 +15,15 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
 from mlc_pipeline.connection.model import Connection
+from mlc_pipeline.connection.supplier_links import (
+    HEED,
+    IGNORE,
+    LINK,
+    NO_LINKS,
+    UNLINK,
+    Decision,
+    SupplierLinks,
+)
 from mlc_pipeline.staging.supplier_tables import (
     supplier_conflicts,
     supplier_decisions,
@@ -23,7 +32,7 @@ from mlc_pipeline.staging.supplier_tables import (
 from mlc_pipeline.staging.tables import CIN7, SYSPRO, documents, writes
 from mlc_pipeline.sync.ledger import OPEN, DocumentRef, Ledger
 from mlc_pipeline.sync.supplier_attributes import ATTRIBUTES, clean
-from mlc_pipeline.sync.supplier_codes import stored
+from mlc_pipeline.sync.supplier_codes import ways_stored
 from mlc_pipeline.sync.supplier_records import RESERVED, SupplierRecords
 from mlc_pipeline.sync.vocabulary import Kind
 
@@ -37,6 +46,15 @@ class NotDecided(Exception):  # noqa: N818 - says why a decision cannot be taken
     """A decision does not fit what there is; says what was found and what to do."""
 
 
+class UnknownSupplier(NotDecided):
+    """A decision names a supplier that a system did not have when it was last read."""
+
+    def __init__(self, message: str, system: str) -> None:
+        """Take what is said to a person, and the system: `syspro` or `cin7`."""
+        self.system = system
+        super().__init__(message)
+
+
 @dataclass(frozen=True)
 class Open:
     """What waits for a person: conflicts and proposals, as rows of their tables."""
@@ -46,16 +64,24 @@ class Open:
 
 
 class SupplierDecisions:
-    """Takes the decisions of one person about one connection."""
+    """Takes the decisions of one person, or of the file, about one connection."""
 
-    def __init__(self, engine: sa.Engine, connection: Connection, by: str) -> None:
-        """Take the database, the connection and who decides."""
+    def __init__(
+        self,
+        engine: sa.Engine,
+        connection: Connection,
+        by: str,
+        links: SupplierLinks = NO_LINKS,
+        run_id: str = RUN,
+    ) -> None:
+        """Take the database, the connection, who decides, and what no decision may gainsay."""
         self._engine = engine
         self._settings = connection.suppliers
         self._name = connection.name
         self._by = by
-        self._records = SupplierRecords(engine, connection.name, RUN)
-        self._ledger = Ledger(engine, connection.name, RUN)
+        self._links = links
+        self._records = SupplierRecords(engine, connection.name, run_id)
+        self._ledger = Ledger(engine, connection.name, run_id)
 
     def open(self) -> Open:
         """Return what waits for a person, the oldest conflicts and best proposals first."""
@@ -78,13 +104,28 @@ class SupplierDecisions:
             ]
         return Open(*found)
 
-    def link(self, supplier: str, cin7_id: str) -> str:
+    def take(self, said: Decision) -> None:
+        """Take a decision of the file.
+
+        Raises:
+            NotDecided: it cannot be carried out.
+        """
+        if said.decision == LINK:
+            self.link(said.supplier, said.cin7_id, said.note)
+        elif said.decision == UNLINK:
+            self.unlink(said.supplier, said.cin7_id, said.note)
+        else:
+            self.ignore(said.supplier or None, said.cin7_id or None, note=said.note)
+
+    def link(self, supplier: str, cin7_id: str, note: str = "") -> str:
         """Link a SYSPRO supplier with a Cin7 supplier; return the stored code.
 
         Raises:
-            NotDecided: one of them does not exist as staged, or is linked already.
+            NotDecided: one of them does not exist as staged, or is linked already, or the
+                file says otherwise.
         """
         self._only_both_ways()
+        self._file_agrees(Decision(LINK, supplier, cin7_id))
         with self._engine.connect() as connection:
             code = self._code(connection, supplier)
             self._exists_in_cin7(connection, cin7_id)
@@ -105,27 +146,43 @@ class SupplierDecisions:
             raise NotDecided(f"Cin7 supplier {cin7_id} was linked meanwhile") from error
         with self._engine.begin() as connection:
             self._records.forget(connection, code)
-            self._records.decide(connection, "link", self._by, supplier=code, cin7_id=cin7_id)
+            said = {"supplier": code, "cin7_id": cin7_id, "note": note}
+            self._records.decide(connection, LINK, self._by, **said)
         return code
 
-    def unlink(self, supplier: str) -> str:
+    def unlink(self, supplier: str, cin7_id: str | None = None, note: str = "") -> str:
         """Undo a link; both suppliers stay as they are and are left alone until linked anew.
 
+        Args:
+            supplier: code as stored or as shown.
+            cin7_id: what it is to be parted from, linked to it or not; None: its link.
+            note: why.
+
         Raises:
-            NotDecided: it has no link, or a write of it has no answer yet.
+            NotDecided: it has no link, or a write of it has no answer yet, or the file says
+                otherwise.
         """
         self._only_both_ways()
         with self._engine.connect() as connection:
             code = self._code(connection, supplier, may_be_gone=True)
-            cin7_id = self._linked_to(connection, documents.c.source_key == code)
-            if cin7_id is None:
+            linked = self._linked_to(connection, documents.c.source_key == code)
+            if cin7_id is None and linked is None:
                 raise NotDecided(f"supplier {code} has no link; see mlc suppliers list")
-            self._has_no_open_write(connection, code)
-        ref = DocumentRef(Kind.SUPPLIER, code)
-        self._ledger.forget(ref, f"parted from {cin7_id} by a person", self._by)
+            parted = cin7_id or linked or ""
+            self._file_agrees(Decision(UNLINK, code, parted))
+            if parted == linked:
+                self._has_no_open_write(connection, code)
+            else:
+                self._exists_in_cin7(connection, parted)
+        # It is said first: a link that went without a word would be made again by itself.
         with self._engine.begin() as connection:
-            self._records.forget(connection, code)
-            self._records.decide(connection, "unlink", self._by, supplier=code, cin7_id=cin7_id)
+            if parted == linked:
+                self._records.forget(connection, code)
+            said = {"supplier": code, "cin7_id": parted, "note": note}
+            self._records.decide(connection, UNLINK, self._by, **said)
+        if parted == linked:
+            ref = DocumentRef(Kind.SUPPLIER, code)
+            self._ledger.forget(ref, f"parted from {parted} by a person", self._by)
         return code
 
     def ignore(
@@ -134,16 +191,20 @@ class SupplierDecisions:
         """Leave a supplier alone, or say that two suppliers are not one.
 
         Raises:
-            NotDecided: neither is named, or one does not exist as staged.
+            NotDecided: neither is named, one does not exist as staged or is linked, or the
+                file says otherwise.
         """
         self._only_both_ways()
         if supplier is None and cin7_id is None:
             raise NotDecided("name a SYSPRO supplier, a Cin7 supplier, or a pair of both")
+        action = HEED if undo else IGNORE
+        self._file_agrees(Decision(action, supplier or "", cin7_id or ""))
         with self._engine.begin() as connection:
             code = self._code(connection, supplier) if supplier else None
             if cin7_id:
                 self._exists_in_cin7(connection, cin7_id)
-            action = "heed" if undo else "ignore"
+            if not undo:
+                self._is_without_link(connection, code, cin7_id)
             said = {"supplier": code, "cin7_id": cin7_id, "note": note}
             self._records.decide(connection, action, self._by, **said)
             proposed = supplier_proposals
@@ -215,11 +276,21 @@ class SupplierDecisions:
                 "suppliers.direction to both in connection.yaml"
             )
 
+    def _file_agrees(self, said: Decision) -> None:
+        """Make sure that the file does not say otherwise: it is the standing decision."""
+        row = self._links.against(said)
+        if row is not None:
+            named = " and ".join(side for side in (row.supplier, row.cin7_id) if side)
+            raise NotDecided(
+                f"{self._links.file}:{row.line} says {row.decision} {named}, and what the file "
+                "says holds; change or delete that row"
+            )
+
     def _code(
         self, connection: sa.Connection, supplier: str, *, may_be_gone: bool = False
     ) -> str:
         """Return the stored code of a supplier, from the code as stored or as shown."""
-        codes = [supplier, stored(supplier, self._settings), supplier.zfill(15)]
+        codes = ways_stored(supplier, self._settings)
         master = SYSPRO["suppliers"]
         query = sa.select(master.c.supplier).where(
             master.c.connection == self._name, master.c.supplier.in_(codes)
@@ -233,9 +304,10 @@ class SupplierDecisions:
             )
             found |= set(connection.scalars(known))
         if not found:
-            raise NotDecided(
+            raise UnknownSupplier(
                 f"SYSPRO's suppliers as last read have no {supplier!r}; give the code as "
-                "SYSPRO shows it, or run a cycle first"
+                "SYSPRO shows it, or run a cycle first",
+                "syspro",
             )
         return next(code for code in codes if code in found)
 
@@ -245,8 +317,26 @@ class SupplierDecisions:
             table.c.connection == self._name, table.c.id == cin7_id
         )
         if connection.scalar(query) is None:
+            raise UnknownSupplier(
+                f"Cin7's suppliers as last read have no id {cin7_id!r}; see mlc suppliers list",
+                "cin7",
+            )
+
+    def _is_without_link(
+        self, connection: sa.Connection, code: str | None, cin7_id: str | None
+    ) -> None:
+        """Make sure that ignoring is not said of a link, which goes on until it is undone."""
+        named = [documents.c.state != RESERVED, documents.c.cin7_id.is_not(None)]
+        named += [documents.c.source_key == code] if code else []
+        named += [documents.c.cin7_id == cin7_id] if cin7_id else []
+        query = sa.select(documents.c.source_key, documents.c.cin7_id).where(
+            documents.c.connection == self._name, documents.c.kind == Kind.SUPPLIER, *named
+        )
+        row = connection.execute(query).one_or_none()
+        if row is not None:
             raise NotDecided(
-                f"Cin7's suppliers as last read have no id {cin7_id!r}; see mlc suppliers list"
+                f"supplier {row.source_key} is linked to {row.cin7_id}, and ignoring does not "
+                "undo a link; unlink it, which leaves both alone"
             )
 
     def _is_free(self, connection: sa.Connection, code: str, cin7_id: str) -> str | None:

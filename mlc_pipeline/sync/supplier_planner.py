@@ -23,7 +23,7 @@ from mlc_pipeline.staging.tables import CIN7, PLAN, SYSPRO, documents, rejected_
 from mlc_pipeline.sync.content import NewSysproSupplier, SupplierChange
 from mlc_pipeline.sync.ledger import Ledger
 from mlc_pipeline.sync.plan import Hold, PlanContext, Planned, planned
-from mlc_pipeline.sync.planner import Plan, needed_suppliers, write_plan
+from mlc_pipeline.sync.planner import Plan, needed_suppliers, suppliers_of, write_plan
 from mlc_pipeline.sync.rows import SupplierRow
 from mlc_pipeline.sync.staged import Window
 from mlc_pipeline.sync.supplier_attributes import (
@@ -39,6 +39,7 @@ from mlc_pipeline.sync.supplier_attributes import (
     syspro_side,
     without_code,
 )
+from mlc_pipeline.sync.supplier_file import FILE, Undecided, carry_out, not_carried_out
 from mlc_pipeline.sync.supplier_matching import Matches, Matching, Party, Proposal, Shared
 from mlc_pipeline.sync.supplier_merge import Conflict, Merge, Rules, merge
 from mlc_pipeline.sync.supplier_records import (
@@ -139,21 +140,18 @@ def supplier_pages(
 def plan_both_ways(
     engine: sa.Engine, stamp: Stamp, window: Window, context: PlanContext, _ledger: Ledger
 ) -> BothWays:
-    """Plan the suppliers of both systems, and keep the plan.
+    """Carry out what people decided, plan the suppliers of both systems, keep the plan.
 
     Args:
         engine: our database.
         stamp: connection and run.
         window: the days; what belongs to no document's day belongs to the last one.
-        context: settings, mappings, references.
+        context: settings, mappings, references, the file of decisions.
     """
     records = SupplierRecords(engine, window.connection, stamp.run_id)
-    planning = _Planning(context, window, records)
-    with engine.connect() as connection:
-        planning.read(connection)
-        planning.walk(connection)
-        planning.match(connection)
-        planning.look_for_gone(connection)
+    left = carry_out(engine, context.connection, context.supplier_links, stamp.run_id)
+    planning = _Planning(context, window, records, left)
+    planning.make(engine)
     made = planning.made
     with engine.begin() as connection:
         records.replace_conflicts(connection, made.conflicts)
@@ -166,6 +164,28 @@ def plan_both_ways(
     return made
 
 
+def suppliers_as_directed(
+    engine: sa.Engine, window: Window, context: PlanContext, ledger: Ledger
+) -> Plan:
+    """Return the plan of a window's suppliers towards Cin7, without keeping anything of it.
+
+    The connection's direction decides by which rules, as in a cycle.
+    """
+    if not context.connection.suppliers.both_ways:
+        return suppliers_of(engine, window, context, ledger)
+    left = not_carried_out(engine, context.connection, context.supplier_links)
+    planning = _Planning(context, window, _NotKept(engine, window.connection, ""), left)
+    planning.make(engine)
+    return planning.made.to_cin7
+
+
+class _NotKept(SupplierRecords):
+    """Records that keep nothing of what a plan finds agreed."""
+
+    def settle(self, connection: sa.Connection, found: Iterable[Settlement]) -> None:
+        """Keep nothing."""
+
+
 class _Planning:
     """The plan in the making."""
 
@@ -174,6 +194,7 @@ class _Planning:
         context: PlanContext,
         window: Window,
         records: SupplierRecords,
+        undecided: Undecided,
     ) -> None:
         self.made = BothWays()
         self.carried_out: list[tuple[str, str]] = []
@@ -182,6 +203,7 @@ class _Planning:
         self._settings = context.connection.suppliers
         self._rules = Rules.of(self._settings)
         self._decisions = Decisions()
+        self._undecided = undecided
         self._needed: dict[str, date] = {}
         self._open: dict[str, str] = {}
         self._shared = Shared()
@@ -189,6 +211,15 @@ class _Planning:
         self._free: dict[str, Party] = {}
         self._reserved: dict[str, str] = {}
         self._unlinked: list[SupplierRow] = []
+
+    def make(self, engine: sa.Engine) -> None:
+        """Make the plan, in the order in which one thing needs the other."""
+        with engine.connect() as connection:
+            self.read(connection)
+            self.walk(connection)
+            self.match(connection)
+            self.look_for_gone(connection)
+        self._tell_undecided()
 
     # --- what must be known first --------------------------------------------------------
 
@@ -228,9 +259,11 @@ class _Planning:
         )
         found = {}
         for row in connection.execute(query):
+            if row.id in self._decisions.ignored_cin7 and row.source_key not in self._open:
+                continue
             if row.state == RESERVED:
                 self._reserved[row.id] = row.source_key
-            elif row.id not in self._decisions.ignored_cin7:
+            else:
                 found[row.id] = self._cin7_party(row.id, row.raw, row.source_key or "")
         return found
 
@@ -267,17 +300,20 @@ class _Planning:
         if link is not None:
             return
         if row.supplier in self._decisions.ignored:
-            self._leave_alone(row)
+            self._leave_alone(row, "supplier_unlinked", "is ignored, and a document needs it")
             return
         if self._free:
             self._matching.hold_against(self._syspro_party(row, ""))
+        if (why := self._undecided.of_syspro(row.supplier)) and row.supplier not in self._open:
+            self._leave_alone(row, "supplier_undecided", why)
+            return
         is_wanted = self._context.connection.policies.supplier_scope == "all"
         if is_wanted or row.supplier in self._needed:
             self._unlinked.append(row)
         self.made.unlinked["SYSPRO"] += 1
 
-    def _leave_alone(self, row: SupplierRow) -> None:
-        """Hold what a document needs and a person said to leave alone."""
+    def _leave_alone(self, row: SupplierRow, reason: str, why: str) -> None:
+        """Hold what a document needs and a person said, or meant, to leave alone."""
         if row.supplier in self._needed:
             held = Planned(
                 Kind.SUPPLIER,
@@ -285,8 +321,8 @@ class _Planning:
                 Verdict.HELD,
                 Decimal(0),
                 supplier=row.supplier,
-                reason_code=REASONS["supplier_unlinked"].code,
-                reason=f"{row.name!r} is ignored, and a document needs it",
+                reason_code=REASONS[reason].code,
+                reason=f"{row.name!r} {why}",
             )
             self.made.to_cin7.add(self._day(row.supplier), held)
 
@@ -425,17 +461,24 @@ class _Planning:
         """Link what is proven, propose what is alike, plan what is new on either side."""
         found = self._matching.found()
         self.made.proposals = found.proposals
-        self.made.unlinked["SYSPRO"] -= len(found.links)
         begun = {code for code, step in self._open.items() if step == "create_supplier"}
+        disputed = {c: self._disputed(c, cin7_id) for c, cin7_id in found.links.items()}
         for code, cin7_id in found.links.items():
             # What was begun by a call without an answer is looked up, not linked.
-            if code not in begun:
+            if code not in begun and not disputed[code]:
                 self._adopt(code, cin7_id)
+                self.made.unlinked["SYSPRO"] -= 1
         of_syspro = _by(found.proposals, lambda p: p.syspro.key)
         for row in self._unlinked:
-            if row.supplier not in found.links or row.supplier in begun:
+            if (why := disputed.get(row.supplier)) and row.supplier not in begun:
+                self._leave_alone(row, "supplier_undecided", why)
+            elif row.supplier not in found.links or row.supplier in begun:
                 self._new_in_cin7(row, of_syspro.get(row.supplier, []))
         self._new_in_syspro(connection, found)
+
+    def _disputed(self, code: str, cin7_id: str) -> str:
+        """Return why what proves itself is not linked: the file speaks of it, unclearly."""
+        return self._undecided.of_syspro(code) or self._undecided.of_cin7(cin7_id)
 
     def _adopt(self, code: str, cin7_id: str) -> None:
         name = self._free[cin7_id].name
@@ -497,6 +540,8 @@ class _Planning:
         )
 
         def build() -> tuple[Verdict, Any, Any]:
+            if (why := self._undecided.of_cin7(key)) and source not in self._open:
+                raise Hold("supplier_undecided", f"{name!r} {why}")
             if proposals:
                 raise Hold("supplier_match_proposed", f"{name!r}: {_listed(proposals)}")
             if is_new and self._settings.new_from_cin7 == "hold":
@@ -546,6 +591,12 @@ class _Planning:
             if row.source_key not in unreadable:
                 detail = f"SYSPRO has no supplier {row.source_key} any more; Cin7 {row.cin7_id}"
                 self._hold(row.source_key, "supplier_gone", detail)
+
+    # --- what the file says and cannot be carried out ---------------------------------------
+
+    def _tell_undecided(self) -> None:
+        for line, why in sorted(self._undecided.told.items()):
+            self._hold(f"{FILE}:{line}", "supplier_undecided", why)
 
     # --- rows -------------------------------------------------------------------------------
 

@@ -143,7 +143,8 @@ _REASONS = (
         "supplier_match_proposed",
         Verdict.HELD,
         "A supplier of the other system may be this one, and nothing proves it.",
-        "Decide with mlc suppliers link or ignore; mlc suppliers list shows score and reasons.",
+        "Decide with mlc suppliers link or ignore, or in supplier_links.csv; mlc suppliers "
+        "list shows score and reasons.",
     ),
     Reason(
         "supplier_unlinked",
@@ -151,6 +152,12 @@ _REASONS = (
         "A supplier has no counterpart, and the connection or a person says to make none.",
         "Link it with mlc suppliers link, or let it be made: mlc suppliers ignore --undo, or "
         "suppliers.new_from_cin7.",
+    ),
+    Reason(
+        "supplier_undecided",
+        Verdict.HELD,
+        "A row of supplier_links.csv cannot be carried out; what it names is left as it is.",
+        "Correct the row shown; the next run carries it out.",
     ),
     Reason(
         "supplier_conflict",

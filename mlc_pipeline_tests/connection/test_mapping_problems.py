@@ -43,6 +43,7 @@ TAX = "syspro_tax_code,cin7_tax_rule"
 TERMS = "syspro_terms_code,cin7_payment_term"
 MONEY = "syspro_currency,iso_code"
 PLACES = "syspro_warehouse,cin7_location"
+LINKS = "syspro_supplier,cin7_supplier,decision,note"
 
 HEADERS = {
     "gl_accounts": GL,
@@ -51,10 +52,92 @@ HEADERS = {
     "payment_terms": TERMS,
     "currencies": MONEY,
     "warehouses": PLACES,
+    "supplier_links": LINKS,
 }
 
 # Kind, table, its rows below the header; then row, column, found, and what was expected.
 ROWS = [
+    (
+        "unknown_decision",
+        "supplier_links",
+        "0123,id-1,merge,",
+        2,
+        "decision",
+        "merge",
+        "link, unlink or ignore",
+    ),
+    (
+        "unknown_decision",
+        "supplier_links",
+        "0123,id-1,,",
+        2,
+        "decision",
+        "",
+        "link, unlink or ignore",
+    ),
+    (
+        "blank_supplier",
+        "supplier_links",
+        ",id-1,link,",
+        2,
+        "syspro_supplier",
+        "",
+        "the code of a SYSPRO supplier",
+    ),
+    (
+        "blank_supplier",
+        "supplier_links",
+        ",,ignore,",
+        2,
+        "syspro_supplier",
+        "",
+        "the code of a SYSPRO supplier",
+    ),
+    (
+        "blank_id",
+        "supplier_links",
+        "0123,,unlink,",
+        2,
+        "cin7_supplier",
+        "",
+        "the id of a Cin7 supplier",
+    ),
+    (
+        "decided_twice",
+        "supplier_links",
+        "0123,id-1,link,\n000123,id-1,link,again",
+        2,
+        "decision",
+        "link",
+        "each decision once; line 3 says the same",
+    ),
+    (
+        "disagreeing",
+        "supplier_links",
+        "0123,id-1,link,\n0123,id-2,link,",
+        3,
+        "decision",
+        "link",
+        "decisions that can both hold; line 2 decides otherwise",
+    ),
+    (
+        "spreadsheet_number",
+        "supplier_links",
+        "1.23E+05,id-1,link,",
+        2,
+        "syspro_supplier",
+        "1.23E+05",
+        "the code as it is in SYSPRO",
+    ),
+    (
+        "one_way",
+        "supplier_links",
+        "0123,id-1,link,",
+        2,
+        "decision",
+        "link",
+        "no rows: this connection sends suppliers from SYSPRO to Cin7 only",
+    ),
     ("blank_code", "gl_accounts", "exact,,400,,,,", 2, "syspro_code", "", "a SYSPRO code"),
     (
         "blank_code",
@@ -468,8 +551,15 @@ def test_a_bad_row_is_told_by_file_row_column_found_and_expected(
         problems, folder / f"{table}.csv", kind, (line, column, found, expected)
     )
     assert problem.severity == "error"
-    if problem in mappings.problems:  # a row that is wrong by itself maps nothing
-        assert line not in mappings.tables[table].index
+    if problem in mappings.problems:  # a row that is wrong by itself says nothing
+        assert line not in _lines(mappings, table)
+
+
+def _lines(mappings: Mappings, table: str) -> set[int]:
+    """Return the lines of a file that hold."""
+    if table == "supplier_links":
+        return {row.line for row in mappings.supplier_links.rows}
+    return {*mappings.tables[table].index}
 
 
 @pytest.mark.parametrize(
@@ -544,6 +634,9 @@ def test_every_kind_is_shown_by_a_test_or_needs_staged_data() -> None:
         "not_in_pattern",
         "unmapped",
         "outside_period",
+        "no_syspro_supplier",
+        "no_cin7_supplier",
+        "not_decided",
         *WARNINGS,
     }
     assert shown | elsewhere == set(KINDS)

@@ -19,7 +19,7 @@ import sqlalchemy as sa
 
 from mlc_pipeline.assets.common import Site
 from mlc_pipeline.assets.runtime import Runtime
-from mlc_pipeline.connection.mappings import Mappings, read_mappings
+from mlc_pipeline.connection.mappings import Mappings, read_mappings, read_supplier_links
 from mlc_pipeline.connection.model import Connection
 from mlc_pipeline.staging.load import Stamp, replace_table
 from mlc_pipeline.staging.supplier_tables import supplier_reads
@@ -272,7 +272,8 @@ class Masters:
     def desk(self) -> SupplierDecisions:
         """Return where a person decides."""
         engine = Runtime(self.pair.environ).engine
-        return SupplierDecisions(engine, self.pair.connection, "finance")
+        links = read_supplier_links(self.pair.folder)
+        return SupplierDecisions(engine, self.pair.connection, "finance", links)
 
     def forget_readings(self) -> None:
         """Let the time for a whole reading of Cin7 come."""
@@ -283,6 +284,16 @@ class Masters:
         """Add a row to payment_terms.csv as finance does."""
         with (self.pair.folder / "payment_terms.csv").open("a", encoding="utf-8") as file:
             file.write(f"{code},{term},\n")
+        self._mappings = None
+
+    def decide(self, *rows: str) -> None:
+        """Write supplier_links.csv as finance does, with these rows and no others."""
+        header = "syspro_supplier,cin7_supplier,decision,note"
+        self.write_links("\n".join([header, *rows]) + "\n")
+
+    def write_links(self, text: str) -> None:
+        """Write supplier_links.csv, whatever stands in it."""
+        (self.pair.folder / "supplier_links.csv").write_text(text, encoding="utf-8")
         self._mappings = None
 
     def links(self) -> dict[str, str]:
