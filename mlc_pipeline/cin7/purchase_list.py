@@ -79,7 +79,11 @@ def marker_of(purchase: Mapping[str, Any]) -> str:
     Returns:
         Text that may be a marker of ours or anything a person wrote; empty for nothing.
     """
+    return next(filter(None, markers_of(purchase)), "")
+
+
+def markers_of(purchase: Mapping[str, Any]) -> tuple[str, str]:
+    """Return what stands in attribute 1 and in the note's first line, however lines end."""
     attributes = purchase.get("AdditionalAttributes") or {}
-    note = str(purchase.get("Note") or "").split("\n")[0].strip()
-    first = str(attributes.get("AdditionalAttribute1") or "").strip()
-    return first or note
+    first_line = str(purchase.get("Note") or "").split("\n")[0]
+    return str(attributes.get("AdditionalAttribute1") or "").strip(), first_line.strip()

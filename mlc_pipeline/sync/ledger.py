@@ -42,6 +42,16 @@ else; quarantined: two documents in Cin7 could be it.
 _CHUNK = 5000
 _DATED = ("home", "amount", "currency")
 _BEFORE = documents.alias("before")
+_AGE = sa.func.extract("epoch", sa.func.clock_timestamp() - writes.c.state_since)
+_OPEN_WRITE = (
+    writes.c.id,
+    writes.c.step,
+    writes.c.request_hash,
+    writes.c.intended_at,
+    sa.cast(_AGE, sa.Float).label("age_seconds"),
+    writes.c.reason,
+    writes.c.state,
+)
 _DIGEST, _DIGEST_BEFORE = audit.record_digest(), audit.record_digest(_BEFORE)
 
 
@@ -202,16 +212,7 @@ class Ledger:
         Its age counts from when it came to its state: the wait for the call budget lies
         between intent and call.
         """
-        age = sa.func.extract("epoch", sa.func.clock_timestamp() - writes.c.state_since)
-        query = sa.select(
-            writes.c.id,
-            writes.c.step,
-            writes.c.request_hash,
-            writes.c.intended_at,
-            sa.cast(age, sa.Float).label("age_seconds"),
-            writes.c.reason,
-            writes.c.state,
-        ).where(
+        query = sa.select(*_OPEN_WRITE).where(
             writes.c.connection == self._connection,
             writes.c.kind == kind,
             writes.c.source_key == source_key,
@@ -220,6 +221,43 @@ class Ledger:
         with self._engine.connect() as connection:
             row = connection.execute(query).one_or_none()
         return OpenWrite(**row._mapping) if row else None
+
+    def open_on_order(
+        self, purchase_order: str, but: DocumentRef
+    ) -> list[tuple[DocumentRef, OpenWrite]]:
+        """Return the open writes of an order's other receipts and invoices.
+
+        Of a first call that was not answered the ledger has no purchase: the order's number
+        stands in what was sent.
+        """
+        is_same = sa.and_(
+            documents.c.kind == but.kind, documents.c.source_key == but.source_key
+        )
+        query = (
+            sa.select(documents.c.kind, documents.c.source_key, *_OPEN_WRITE)
+            .join(
+                writes,
+                sa.and_(
+                    writes.c.connection == documents.c.connection,
+                    writes.c.kind == documents.c.kind,
+                    writes.c.source_key == documents.c.source_key,
+                ),
+            )
+            .where(
+                writes.c.connection == self._connection,
+                writes.c.state.in_(OPEN),
+                writes.c.kind.in_([Kind.RECEIPT, Kind.INVOICE]),
+                documents.c.content["purchase_order"].astext == purchase_order,
+                sa.not_(is_same),
+            )
+            .order_by(writes.c.id)
+        )
+        with self._engine.connect() as connection:
+            rows = [dict(row._mapping) for row in connection.execute(query)]
+        return [
+            (DocumentRef(Kind(row.pop("kind")), row.pop("source_key")), OpenWrite(**row))
+            for row in rows
+        ]
 
     def intend(
         self,

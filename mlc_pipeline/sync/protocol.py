@@ -147,6 +147,28 @@ class Protocol:
         if write.state == "uncertain" and left > 0:
             raise Unsettled(left, f"{write.step}: the answer was lost")
 
+    def left(self, write: OpenWrite) -> float:
+        """Return the seconds that a lost answer has still to rest."""
+        if write.state == "intended":
+            return self._settle
+        return max(self._settle - write.age_seconds, 0)
+
+    def confirm(
+        self, ref: DocumentRef, because: str, stored: Answer, changes: Mapping[str, Any]
+    ) -> None:
+        """Note that Cin7 holds what is wanted; a call that is open by then is settled.
+
+        Raises:
+            Unsettled: what was sent last has not rested; it may still change what is there.
+        """
+        told = {"action": Action.CONFIRMED, "answer_digest": digest_of(stored), **changes}
+        write = self._ledger.open_write(ref.kind, ref.source_key)
+        if write is None:
+            self._ledger.adopt(ref, because=because, **told)
+            return
+        self.rest(ref, write)
+        self._ledger.close(write.id, "done", ref, **told)
+
     def _find_earlier(self, ref: DocumentRef, step: Step) -> Answer | None:
         earlier = self._ledger.open_write(ref.kind, ref.source_key)
         if earlier is None:

@@ -17,6 +17,7 @@ from typing import Any
 
 from sqlalchemy.exc import IntegrityError
 
+from mlc_pipeline.cin7.purchase_list import markers_of
 from mlc_pipeline.connection.model import Connection
 from mlc_pipeline.sync import bodies, standing
 from mlc_pipeline.sync.audit import Action
@@ -30,22 +31,52 @@ from mlc_pipeline.sync.content import (
 )
 from mlc_pipeline.sync.ledger import Document, DocumentRef, Ledger, OpenWrite
 from mlc_pipeline.sync.plan import Hold
-from mlc_pipeline.sync.protocol import Outdated, Protocol, Step, digest_of, sent_differences
+from mlc_pipeline.sync.protocol import (
+    Outdated,
+    Protocol,
+    Step,
+    Unsettled,
+    digest_of,
+    sent_differences,
+)
 from mlc_pipeline.sync.target import Answer, Cin7
 from mlc_pipeline.sync.vocabulary import Kind, Outcome, Verdict
 
 _BEGINNINGS = 4  # each step of a document may be found in an earlier version once
+_ADDED = ("StockReceived", "Invoice", "CreditNote")  # what is added to a purchase
 _CLOCK_MARGIN = timedelta(hours=1)  # between our clock and Cin7's, when looking back
+
+
+class Replanned(Exception):  # noqa: N818 - not an error: read the plan again
+    """Another run has planned the document anew; what it says now is what is wanted."""
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """A document that the plan wants written."""
+    """A document that the plan wants written.
+
+    Attributes:
+        ref: which.
+        verdict: what is to be done.
+        content: what it is to say.
+        adopt: the id of what stands in Cin7 for it already.
+        is_current: tells whether the plan still says so; asked under the claim.
+    """
 
     ref: DocumentRef
     verdict: Verdict
     content: Any
     adopt: str | None = None
+    is_current: Callable[[], bool] = lambda: True
+
+    def assert_current(self) -> None:
+        """Make sure that nothing older is written over what is newer.
+
+        Raises:
+            Replanned: the plan says something else by now.
+        """
+        if not self.is_current():
+            raise Replanned(f"{self.ref.kind} {self.ref.source_key} was planned anew")
 
 
 @dataclass(frozen=True)
@@ -78,6 +109,7 @@ class Push:
             Hold: it could not be written; the reason says why.
             Unsettled: an answer was lost; try again after the wait it names.
             NotAuthorised: the credentials are wrong.
+            Replanned: the plan says something else by now.
         """
         make: Mapping[Kind, Callable[[Wanted], Pushed]] = {
             Kind.SUPPLIER: self._supplier,
@@ -87,6 +119,7 @@ class Push:
             Kind.CREDIT_NOTE: self._credit_note,
         }
         with self.claimed(wanted.ref, wanted.content):
+            wanted.assert_current()
             for _ in range(_BEGINNINGS):
                 try:
                     return make[wanted.ref.kind](wanted)
@@ -118,7 +151,7 @@ class Push:
         document = self._ledger.document(Kind.SUPPLIER, wanted.ref.source_key)
         if document is not None and document.state == "done" and document.cin7_id:
             return self._change_supplier(wanted, document, document.cin7_id)
-        if wanted.adopt is not None and document is None:
+        if wanted.adopt is not None and self._is_unmade(wanted.ref, document):
             return self._adopt_supplier(wanted, wanted.adopt)
         body = bodies.supplier_post(content)
 
@@ -217,7 +250,7 @@ class Push:
             "create_purchase",
             body,
             lambda: self._cin7.create_purchase(body),
-            lambda write: self._made_purchase(header.marker, supplier_id, document, write),
+            lambda write: self._made_purchase(header.marker, document, write),
             lambda answer: {
                 "cin7_id": answer["ID"],
                 "cin7_number": answer.get("OrderNumber"),
@@ -254,21 +287,22 @@ class Push:
         return self._again(wanted.ref)
 
     def _made_purchase(
-        self, marker: str, supplier_id: str, document: Document | None, write: OpenWrite
+        self, marker: str, document: Document | None, write: OpenWrite
     ) -> Answer | None:
-        """Look for the purchase that an earlier call made: by its id, else by its marker."""
-        if document is not None and document.cin7_id is not None:
-            return self._cin7.purchase(document.cin7_id)
-        return self._marked_purchase(marker, supplier_id, write)
+        """Look for the purchase that an earlier call made: by its id, else by its marker.
 
-    def _marked_purchase(
-        self, marker: str, supplier_id: str, write: OpenWrite
-    ) -> Answer | None:
+        The id of a voided purchase is not of the one that takes its place.
+        """
+        if document is not None and document.cin7_id and document.state != "voided":
+            return self._cin7.purchase(document.cin7_id)
+        return self._marked_purchase(marker, write)
+
+    def _marked_purchase(self, marker: str, write: OpenWrite) -> Answer | None:
         """Look for the purchase that an unanswered call may have made.
 
-        Cin7's search does not cover notes or attributes, so every purchase of the supplier
-        that was touched since the call, and that is not linked to another document, is
-        read and its marker compared.
+        Cin7's search does not cover notes or attributes, so every purchase that was touched
+        since the call, and that is not linked to another document, is read and its marker
+        compared. Of whichever supplier: the document's may have changed meanwhile.
         """
         since = write.intended_at - _CLOCK_MARGIN
         found = []
@@ -279,9 +313,7 @@ class Push:
             if self._ledger.is_linked(str(row["ID"])):
                 continue
             purchase = self._cin7.purchase(str(row["ID"]))
-            attributes = purchase.get("AdditionalAttributes") or {}
-            note = str(purchase.get("Note") or "").split("\n")[0]
-            if marker in (attributes.get("AdditionalAttribute1"), note):
+            if marker in markers_of(purchase):
                 found.append(purchase)
         return _only(found, f"purchases marked {marker}")
 
@@ -354,13 +386,8 @@ class Push:
         different = sent_differences(body, stored)
         if different:
             raise Hold("changed_after_posting", f"Cin7 holds {'; '.join(different[:5])}")
-        self._ledger.adopt(
-            wanted.ref,
-            action=Action.CONFIRMED,
-            because="Cin7 holds what is wanted",
-            answer_digest=digest_of(stored),
-            **_done(wanted.content),
-            **more,
+        self._protocol.confirm(
+            wanted.ref, "Cin7 holds what is wanted", stored, _done(wanted.content) | more
         )
 
     def _put_header(
@@ -381,14 +408,17 @@ class Push:
         self._protocol.run(wanted.ref, step)
 
     def _void(self, wanted: Wanted, document: Document | None) -> Pushed:
-        if document is None or document.state == "voided":
+        if document is None:
             return Pushed(Outcome.UNCHANGED)
-        if document.cin7_id and self._ledger.tasks(document.cin7_id, but=""):
+        # Voided once, wanted again, cancelled again: a purchase may have been begun for it.
+        was_void = document.state == "voided"
+        made = None if was_void else document.cin7_id
+        if made and self._ledger.tasks(made, but=""):
             raise Hold(
                 "changed_after_posting",
                 "cancelled in SYSPRO, but Cin7 has receipts or invoices of it",
             )
-        purchase_id = document.cin7_id or self._begun_purchase(wanted, document)
+        purchase_id = made or self._begun_purchase(wanted, document)
         if purchase_id is None:
             return Pushed(Outcome.UNCHANGED)  # it was never made
 
@@ -415,8 +445,7 @@ class Push:
             return None
         self._protocol.rest(ref, write)
         header = HeaderContent.model_validate((document.content or {})["header"])
-        supplier_id = self._supplier_id(header.supplier)
-        found = self._marked_purchase(header.marker, supplier_id, write)
+        found = self._marked_purchase(header.marker, write)
         if found is None:
             self._ledger.close(write.id, "not_applied", ref, reason="not found in Cin7")
             return None
@@ -437,6 +466,7 @@ class Push:
     def _receipt(self, wanted: Wanted) -> Pushed:
         content: ReceiptContent = wanted.content
         order = self._authorised_order(content.purchase_order)
+        self._await_siblings(wanted, content.purchase_order)
         if (order.content or {}).get("header", {}).get("service_only"):
             raise Hold("no_receipt_step", f"order {content.purchase_order} holds no stock")
         purchase_id = _purchase_id(order)
@@ -476,7 +506,8 @@ class Push:
                 **_done(content),
             }
 
-        if there is not None and document is None and (known := like_it(there)) is not None:
+        is_unmade = self._is_unmade(wanted.ref, document)
+        if there is not None and is_unmade and (known := like_it(there)) is not None:
             self._take(wanted, known, record(known))
             return Pushed(Outcome.ADOPTED, purchase_id, order.cin7_number)
 
@@ -556,6 +587,7 @@ class Push:
     def _invoice_of_order(self, wanted: Wanted, purchase_order: str) -> Pushed:
         content: InvoiceContent = wanted.content
         order = self._authorised_order(purchase_order)
+        self._await_siblings(wanted, purchase_order)
         receipts = {key: self._ledger.document(Kind.RECEIPT, key) for key in content.receipts}
         is_stock_first = (order.content or {}).get("header", {}).get("approach") == "STOCK"
         absent = [key for key, r in receipts.items() if r is None or r.state != "done"]
@@ -565,7 +597,7 @@ class Push:
         if self._take_numbered(wanted, there, order):
             return Pushed(Outcome.ADOPTED, order.cin7_id, order.cin7_number)
         tasks = [r.task_id for r in receipts.values() if r is not None and r.task_id]
-        task = self._invoice_task(order, tasks, wanted)
+        task = self._begun_task(wanted, order) or self._invoice_task(order, tasks, wanted)
         found = self._post_invoice(wanted, _purchase_id(order), task, order)
         outcome = Outcome.ADOPTED if found else Outcome.CREATED
         return Pushed(outcome, order.cin7_id, order.cin7_number)
@@ -583,6 +615,26 @@ class Push:
             if task is not None and task not in invoiced:
                 return task
         return bodies.NEW_TASK
+
+    def _begun_task(self, wanted: Wanted, order: Document) -> str | None:
+        """Return the group that an earlier attempt began for an invoice of an order.
+
+        Cin7 takes a draft once more into its group, to be written over; into a new group it
+        would take it a second time.
+        """
+        known = self._ledger.document(wanted.ref.kind, wanted.ref.source_key)
+        write = self._ledger.open_write(wanted.ref.kind, wanted.ref.source_key)
+        if known is not None and known.task_id is not None:
+            return known.task_id
+        if write is None:
+            return None
+        self._protocol.rest(wanted.ref, write)
+        purchase = self._cin7.purchase(_purchase_id(order))
+        begun = self._of_nobody(wanted, purchase, _purchase_id(order))
+        drafts = [block for block in begun if block.get("Status") == "DRAFT"]
+        what = f"drafts {wanted.content.number} on purchase {order.cin7_number}"
+        found = _only(drafts, what)
+        return found.get("TaskID") if found else None
 
     def _invoice_of_its_own(self, wanted: Wanted, document: Document | None) -> Pushed:
         content: InvoiceContent = wanted.content
@@ -729,8 +781,9 @@ class Push:
         if different:
             shown = "; ".join(different[:5])
             raise Hold("changed_in_cin7", f"purchase {document.cin7_number}: {shown}")
-        self._looked_at[purchase_id] = purchase
-        return purchase
+        seen = {name: purchase.get(name) for name in _ADDED}
+        self._looked_at[purchase_id] = seen
+        return seen
 
     def _take(self, wanted: Wanted, stored: Answer, changes: Mapping[str, Any]) -> None:
         """Link a document that stands on its purchase already, just as it is wanted."""
@@ -750,18 +803,11 @@ class Push:
             Hold: already_in_cin7, it has the number and says something else.
         """
         kind, number = wanted.ref.kind, wanted.content.number
-        if there is None or self._ledger.document(kind, wanted.ref.source_key) is not None:
+        document = self._ledger.document(kind, wanted.ref.source_key)
+        if there is None or not self._is_unmade(wanted.ref, document):
             return False
-        tasks = self._ledger.tasks(_purchase_id(purchase), but=wanted.ref.source_key)
-        taken = {task for of_kind, task in tasks if of_kind == kind}
-        strange = [
-            block
-            for block in standing.written_blocks(kind, there)
-            if number in (block.get("InvoiceNumber"), block.get("CreditNoteNumber"))
-            and block.get("TaskID") not in taken
-        ]
         what = f"{kind}s {number} on purchase {purchase.cin7_number}"
-        found = _only(strange, what)
+        found = _only(self._of_nobody(wanted, there, _purchase_id(purchase)), what)
         if found is None:
             return False
         different = standing.content_differences(kind, wanted.content, found)
@@ -778,7 +824,47 @@ class Push:
         self._take(wanted, found, changes)
         return True
 
+    def _of_nobody(self, wanted: Wanted, purchase: Answer, purchase_id: str) -> list[Answer]:
+        """Return what stands on a purchase under a document's number and is no other's."""
+        kind, number = wanted.ref.kind, wanted.content.number
+        tasks = self._ledger.tasks(purchase_id, but=wanted.ref.source_key)
+        taken = {task for of_kind, task in tasks if of_kind == kind}
+        return [
+            block
+            for block in standing.written_blocks(kind, purchase)
+            if number in (block.get("InvoiceNumber"), block.get("CreditNoteNumber"))
+            and block.get("TaskID") not in taken
+        ]
+
     # --- what documents share --------------------------------------------------------
+
+    def _is_unmade(self, ref: DocumentRef, document: Document | None) -> bool:
+        """Tell whether Cin7 certainly has nothing of ours for a document.
+
+        It was never tried, or refused, or did not go out: what stands there now, a person
+        made.
+        """
+        if document is None:
+            return True
+        is_linked = document.cin7_id is not None or document.task_id is not None
+        return not is_linked and self._ledger.open_write(ref.kind, ref.source_key) is None
+
+    def _await_siblings(self, wanted: Wanted, purchase_order: str) -> None:
+        """Keep off a purchase while it is not known what a call made on it.
+
+        An unanswered receipt or invoice may stand in any of its groups, or come to stand in
+        one: what is written into that group now would be added to it, or written over.
+
+        Raises:
+            Unsettled: not before the answer that was lost is settled.
+            Hold: quarantined, until a person settled it.
+        """
+        for ref, write in self._ledger.open_on_order(purchase_order, but=wanted.ref):
+            what = f"{ref.kind} {ref.source_key} of the same order"
+            if write.state == "quarantined":
+                raise Hold("quarantined", f"{what} is not clear; settle that one first")
+            if write.state != "differs":  # of that one the group is known
+                raise Unsettled(self._protocol.left(write), f"{what}: its answer was lost")
 
     def _supplier_id(self, supplier: str) -> str:
         document = self._ledger.document(Kind.SUPPLIER, supplier)

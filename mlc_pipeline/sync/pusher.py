@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
+from functools import partial
 from typing import Any, Protocol
 
 import sqlalchemy as sa
@@ -25,7 +26,7 @@ from mlc_pipeline.sync.ledger import DocumentRef
 from mlc_pipeline.sync.plan import Hold
 from mlc_pipeline.sync.preview import PlanChanged, digest_of
 from mlc_pipeline.sync.protocol import Unsettled
-from mlc_pipeline.sync.push import Pushed, Wanted
+from mlc_pipeline.sync.push import Pushed, Replanned, Wanted
 from mlc_pipeline.sync.staged import Window
 from mlc_pipeline.sync.vocabulary import READY, REASONS, Kind, Outcome, Verdict
 
@@ -53,6 +54,19 @@ _DOWN = frozenset({"cin7_unavailable", "syspro_unavailable"})
 
 _FOLLOWS = frozenset({"order_missing", "credited_invoice_missing"})
 """Reasons that may be gone when a lost answer before them has been looked up."""
+
+_TAKEN = "being_written"
+_TAKEN_SECONDS = 5
+"""How long another run, or a claim that was lost, is given before a document is tried again."""
+
+_READINGS = 3
+"""How often a document is taken up that is planned anew at this moment."""
+
+_PASSES = 3
+"""How often a document is tried: what waits for another's lost answer may need the third."""
+
+_NOT_DONE = frozenset({*_DOWN, "answer_lost", _TAKEN})
+"""Reasons for which the day must be run again: nothing else is sure to bring the document."""
 
 Progress = Callable[[int, int], None]
 """Called with documents done and documents in all."""
@@ -84,8 +98,7 @@ class Result:
     @property
     def is_undone(self) -> bool:
         """Whether the day must be run again for it: nothing else will bring it."""
-        failed = self.pushed.outcome is Outcome.FAILED
-        return failed or self.pushed.reason_code in {*_DOWN, "answer_lost"}
+        return self.pushed.outcome is Outcome.FAILED or self.pushed.reason_code in _NOT_DONE
 
 
 @dataclass
@@ -132,10 +145,11 @@ def push_window(
             f"{window.connection}: plan.{kind} of {window.first} to {window.last} is not the "
             "plan that was approved; nothing of it is written. Make a new one: mlc plan"
         )
-    run = _Run(push, len(rows), progress)
+    read = _Reader(engine, window, kind, may_change=expected is None)
+    run = _Run(push, read, len(rows), progress)
     try:
         run.first_pass(rows)
-        run.second_pass(sleep)
+        run.later_passes(sleep)
         run.is_whole = True
     finally:
         _record(engine, stamp, window, kind, run)
@@ -153,6 +167,50 @@ def _plan_rows(engine: sa.Engine, window: Window, kind: str) -> list[Any]:
     return sorted(rows, key=_push_order)
 
 
+@dataclass(frozen=True)
+class _Reader:
+    """Reads a plan row anew, before its document is written.
+
+    A push may take hours. What another run planned meanwhile is newer: to write the older
+    version over it would undo a change in silence.
+    """
+
+    engine: sa.Engine
+    window: Window
+    kind: str
+    may_change: bool
+
+    def is_current(self, row: Any) -> bool:
+        """Tell whether a row is still what is planned.
+
+        Raises:
+            PlanChanged: it is not, and just that was approved.
+        """
+        now = self.latest(row)
+        if now is not None and _says(now) == _says(row):
+            return True
+        if not self.may_change:
+            raise PlanChanged(
+                f"{self.window.connection}: {row.kind} {row.source_key} was planned anew since "
+                "the plan was approved; it and what follows are not written. Make a new one: "
+                "mlc plan"
+            )
+        return False
+
+    def latest(self, row: Any) -> Any | None:
+        """Return the row as it is planned now; None when the document left these days."""
+        table = PLAN[self.kind]
+        query = sa.select(table).where(
+            *[table.c[c.name] == getattr(row, c.name) for c in table.primary_key.columns]
+        )
+        with self.engine.connect() as connection:
+            return connection.execute(query).one_or_none()
+
+
+def _says(row: Any) -> tuple[Any, ...]:
+    return row.verdict, row.reason_code, row.content_hash, row.content
+
+
 def _push_order(row: Any) -> tuple[int, str, str]:
     """Sort so that what others need comes first: orders, receipts, invoices, credits."""
     return (_ORDER.get(Kind(row.kind), len(_ORDER)), str(row.home), row.source_key)
@@ -161,6 +219,7 @@ def _push_order(row: Any) -> tuple[int, str, str]:
 @dataclass
 class _Run:
     push: Desk
+    read: _Reader
     total: int
     progress: Progress
     results: Results = field(default_factory=Results)
@@ -171,53 +230,76 @@ class _Run:
     down_as: str = "cin7_unavailable"
 
     def first_pass(self, rows: Iterable[Any]) -> None:
+        """Try every document in turn."""
         for row in rows:
-            if Verdict(row.verdict) in READY:
-                self._try(row, first=True)
-            else:
-                outcome = Outcome(row.verdict)
-                self._note(row, Pushed(outcome, None, None, row.reason_code, row.reason))
+            self._try(row, is_last=False)
             self.progress(len(self.results.rows), self.total)
 
-    def second_pass(self, sleep: Callable[[float], None]) -> None:
+    def later_passes(self, sleep: Callable[[float], None]) -> None:
         """Look up the answers that were lost, once each has rested long enough."""
-        waiting = sorted(self.unsettled, key=lambda pair: _push_order(pair[0]))
-        for row, due in waiting:
-            left = due - time.monotonic()
-            if left > 0:
-                logger.info("waiting %.0f s to look for a lost answer", left)
-                sleep(left)
-            self._try(row, first=False)
-            self.progress(len(self.results.rows), self.total)
+        for number in range(2, _PASSES + 1):
+            waiting = sorted(self.unsettled, key=lambda pair: _push_order(pair[0]))
+            self.unsettled = []
+            for row, due in waiting:
+                left = due - time.monotonic()
+                if left > 0:
+                    logger.info("waiting %.0f s to look for a lost answer", left)
+                    sleep(left)
+                self._try(row, is_last=number == _PASSES)
+                self.progress(len(self.results.rows), self.total)
 
-    def _try(self, row: Any, *, first: bool) -> None:
+    def _try(self, row: Any, *, is_last: bool) -> None:
+        """Push a document, as it is planned by now, and note its outcome or try it later."""
+        for _ in range(_READINGS):
+            try:
+                self._try_as_planned(row, is_last=is_last)
+            except Replanned:
+                latest = self.read.latest(row)
+            else:
+                return
+            if latest is None:
+                return  # it left these days: the run that planned it there pushes it
+            row = latest
+        self._note(row, _held(_TAKEN, "it is planned anew faster than it can be written"))
+
+    def _try_as_planned(self, row: Any, *, is_last: bool) -> None:
+        if Verdict(row.verdict) not in READY:
+            outcome = Outcome(row.verdict)
+            self._note(row, Pushed(outcome, None, None, row.reason_code, row.reason))
+            return
         if self.unavailable_in_a_row >= _GIVE_UP_AFTER:
             detail = f"not tried, as the system is down: {self.down}"
             self._note(row, _held(self.down_as, detail))
             return
-        try:
-            pushed = self.push.push(_wanted(row))
-        except Unsettled as unsettled:
-            if first:
-                self.unsettled.append((row, time.monotonic() + unsettled.seconds))
-                return
-            pushed = _held("answer_lost", unsettled.detail)
-        except Hold as hold:
-            if first and self.unsettled and hold.reason.code in _FOLLOWS:
-                self.unsettled.append((row, time.monotonic()))
-                return
-            pushed = _held(hold.reason.code, hold.detail)
-        except NotAuthorised:
-            raise
-        except Exception as error:
-            # One document must not stop the rest; the run fails at its end with the days.
-            pushed = _failed(row, error)
+        pushed, wait = self._pushed(row)
+        if wait is not None and not is_last:
+            self.unsettled.append((row, time.monotonic() + wait))
+            return
         is_down = pushed.reason_code in _DOWN
         self.unavailable_in_a_row = self.unavailable_in_a_row + 1 if is_down else 0
         if self.unavailable_in_a_row == _GIVE_UP_AFTER:
             self.down, self.down_as = pushed.reason, str(pushed.reason_code)
             logger.error("a system is down; no further document is tried: %s", self.down)
         self._note(row, pushed)
+
+    def _pushed(self, row: Any) -> tuple[Pushed, float | None]:
+        """Return what became of a document, and the seconds after which to try it again."""
+        try:
+            return self.push.push(_wanted(row, partial(self.read.is_current, row))), None
+        except Unsettled as unsettled:
+            return _held("answer_lost", unsettled.detail), unsettled.seconds
+        except Hold as hold:
+            return _held(hold.reason.code, hold.detail), self._wait_for(hold.reason.code)
+        except (NotAuthorised, Replanned, PlanChanged):
+            raise
+        except Exception as error:
+            # One document must not stop the rest; the run fails at its end with the days.
+            return _failed(row, error), None
+
+    def _wait_for(self, reason: str) -> float | None:
+        if reason == _TAKEN:
+            return _TAKEN_SECONDS
+        return 0 if self.unsettled and reason in _FOLLOWS else None
 
     def _note(self, row: Any, pushed: Pushed) -> None:
         self.results.rows.append(
@@ -264,7 +346,7 @@ def _unfit(error: ValidationError) -> Pushed:
     return Pushed(Outcome.FAILED, reason_code="error", reason="; ".join(found))
 
 
-def _wanted(row: Any) -> Wanted:
+def _wanted(row: Any, is_current: Callable[[], bool]) -> Wanted:
     kind = Kind(row.kind)
     adopt = next((d["after"] for d in row.difference or () if d["field"] == "adopt"), None)
     return Wanted(
@@ -272,6 +354,7 @@ def _wanted(row: Any) -> Wanted:
         Verdict(row.verdict),
         _content(kind, Verdict(row.verdict), row.content),
         adopt,
+        is_current,
     )
 
 

@@ -22,6 +22,8 @@ from mlc_pipeline.sync.protocol import digest_of
 from mlc_pipeline.sync.target import Answer
 from mlc_pipeline.sync.vocabulary import Kind
 
+_UNSETTLED = "a lost answer of it is not settled yet; the next run looks for it"
+
 
 @dataclass(frozen=True)
 class Repaired:
@@ -71,7 +73,7 @@ def _adopt(ledger: Ledger, cin7: Books, one: Found, actor: str) -> tuple[bool, s
     if document is not None and document.cin7_id is not None:
         return False, f"the ledger has purchase {document.cin7_id} for it"
     if ledger.open_write(one.kind, one.source_key) is not None:
-        return False, "a lost answer of it is not settled yet; the next run looks for it"
+        return False, _UNSETTLED
     try:
         purchase = cin7.purchase(str(one.cin7_id))
     except NotFound:
@@ -158,6 +160,8 @@ def _recreate(ledger: Ledger, gone: _Gone, one: Found, actor: str) -> tuple[bool
     document = ledger.document(one.kind, one.source_key)
     if document is None or document.cin7_id is None or document.cin7_id != one.cin7_id:
         return False, "the ledger says something else of it by now"
+    if ledger.open_write(one.kind, one.source_key) is not None:
+        return False, _UNSETTLED
     if one.kind in (Kind.SUPPLIER, Kind.PRODUCT):
         is_there = gone.is_in_books(one.kind, document.cin7_id)
     else:

@@ -15,8 +15,8 @@ from mlc_pipeline_tests.e2e.companies import DAY
 
 pytestmark = pytest.mark.celery
 
-CONNECTIONS = 4
-"""Enough for two workers to have a choice; `benchmarks/celery_workers.py` takes twenty."""
+CONNECTIONS = 20
+"""As many companies as a service bureau starts with."""
 
 
 @pytest.mark.skipif(shutil.which("redis-server") is None, reason="no redis-server here")

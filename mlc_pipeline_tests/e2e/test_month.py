@@ -8,6 +8,7 @@ the days concerned and no others.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -27,6 +28,8 @@ from mlc_pipeline_tests.e2e.gate import Gate, open_gate
 from mlc_pipeline_tests.e2e.pair import Pair, Rows, marker_of, read_csv
 
 pytestmark = [pytest.mark.e2e, pytest.mark.proof]
+
+logger = logging.getLogger(__name__)
 
 LAST = 29
 LOOK_BACK = 2
@@ -249,7 +252,7 @@ def test_a_month_ends_with_both_ledgers_equal_and_no_run_too_many(start: Start) 
         assert quiet_calls["Cin7"] <= QUIET_CALLS
 
         last = pair.run(DAY, day(LAST))
-    print(f"{len(daemon.ran)} runs, {calls}; in a quiet cycle {quiet_calls}")
+    logger.info("%d runs, %s; in a quiet cycle %s", len(daemon.ran), calls, quiet_calls)
     assert last.cin7_writes == 0
     assert last.different == 0
     posted = sum((Decimal(row["DistrValue"]) for row in pair.rows("ApPosting")), Decimal(0))

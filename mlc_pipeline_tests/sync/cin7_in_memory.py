@@ -206,8 +206,15 @@ class InMemoryCin7:
                 purchase["Approach"] == "STOCK" or invoiced,
                 "'Invoice First' approach option set",
             )
-            group = self._group(purchase, "StockReceived", wire["TaskID"])
-            group.update(wire, TaskID=group["TaskID"])
+            # Lines are added, to an authorised group too: the reading that costs most.
+            group = self._group(purchase, "StockReceived", wire["TaskID"], is_added=True)
+            before = group.get("Lines") or []
+            products = {line["SKU"] for line in before}
+            _refuse_unless(
+                not any(line["SKU"] in products for line in wire["Lines"]),
+                "Cannot add duplicate value in stock received lines.",
+            )
+            group.update(wire, TaskID=group["TaskID"], Lines=[*before, *wire["Lines"]])
             return group
 
         return self._write("post_stock", body, apply)
@@ -302,7 +309,9 @@ class InMemoryCin7:
         purchase["StockReceived"].append({"TaskID": task, "Status": "NOT AVAILABLE"})
         purchase["Invoice"].append({"TaskID": task, "Status": "NOT AVAILABLE"})
 
-    def _group(self, purchase: Record, block: str, task: str) -> Record:
+    def _group(
+        self, purchase: Record, block: str, task: str, *, is_added: bool = False
+    ) -> Record:
         if task == NEW_TASK:
             task = str(uuid.uuid4())
             self._open_group(purchase, task)
@@ -310,7 +319,7 @@ class InMemoryCin7:
         if group is None:
             raise Refused(call("purchase"), f"task {task} was not found")
         _refuse_unless(
-            group["Status"] in ("NOT AVAILABLE", "DRAFT"),
+            is_added or group["Status"] in ("NOT AVAILABLE", "DRAFT"),
             f"{block} status is {group['Status']}: expected is DRAFT",
         )
         return group

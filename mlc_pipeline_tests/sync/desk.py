@@ -125,13 +125,15 @@ def void() -> Wanted:
     return wanted(Kind.PURCHASE_ORDER, ORDER, None, verdict=Verdict.VOID)
 
 
-def receipt(grn: str = "G1", quantity: str = "4", received: date = DAY) -> Wanted:
+def receipt(
+    grn: str = "G1", quantity: str = "4", received: date = DAY, sku: str = "A100"
+) -> Wanted:
     """Return a receipt of the order."""
     content = ReceiptContent(
         purchase_order=ORDER,
         grn=grn,
         received=received,
-        lines=(ReceiptLine(sku="A100", quantity=d(quantity)),),
+        lines=(ReceiptLine(sku=sku, quantity=d(quantity)),),
     )
     return wanted(Kind.RECEIPT, f"{ORDER}|{grn}", content)
 

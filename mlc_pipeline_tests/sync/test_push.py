@@ -12,6 +12,8 @@ import pytest
 import sqlalchemy as sa
 
 from mlc_pipeline.cin7.errors import NotAuthorised
+from mlc_pipeline.staging.tables import writes
+from mlc_pipeline.sync import bodies
 from mlc_pipeline.sync.plan import Hold
 from mlc_pipeline.sync.protocol import Unsettled
 from mlc_pipeline.sync.push import Wanted
@@ -606,6 +608,217 @@ def test_a_supplier_that_turned_up_after_a_lost_answer_can_be_changed_later(
     changed = documents.supplier(payment_term="60 days")
     assert desk.settle(changed) == "updated"
     assert len(desk.cin7.suppliers) == 1
+
+
+# --- a sibling whose answer was lost ---
+
+
+def _received(desk: Desk) -> list[tuple[str, Any]]:
+    groups = desk.cin7.only_purchase()["StockReceived"]
+    lines = [line for group in groups for line in group.get("Lines") or []]
+    return sorted((line["SKU"], line["Quantity"]) for line in lines)
+
+
+@pytest.mark.parametrize("fault", [LOST, LOST_APPLIED])
+def test_nothing_is_added_to_an_order_while_a_receipts_answer_is_open(
+    engine: sa.Engine, fault: str
+) -> None:
+    desk = Desk(engine)
+    desk.bring(documents.supplier(), documents.order())
+    first, second = documents.receipt("G1"), documents.receipt("G2", "3", sku="B200")
+    desk.cin7.fail("post_stock", fault)
+    with pytest.raises(Unsettled):
+        desk.push(first)
+    calls = list(desk.cin7.calls)
+    with pytest.raises(Unsettled, match=r"receipt .*G1 of the same order"):
+        desk.push(second)
+    assert desk.cin7.calls == calls
+    assert desk.settle(first) in WRITTEN
+    assert desk.settle(second) == "created"
+    assert _received(desk) == [("A100", 4), ("B200", 3)]
+
+
+def test_an_invoice_keeps_off_the_group_of_one_whose_answer_was_lost(engine: sa.Engine) -> None:
+    desk = Desk(engine, _DRAFTS | {"authorise_orders": True})
+    desk.bring(documents.supplier(), documents.order(approach="INVOICE"))
+    first, second = documents.invoice("INV-1", "2"), documents.invoice("INV-2", "3")
+    desk.cin7.fail("post_invoice", LOST)
+    with pytest.raises(Unsettled):
+        desk.push(first)
+    with pytest.raises(Unsettled, match="of the same order"):
+        desk.push(second)
+    assert [desk.settle(first), desk.settle(second)] == ["created", "created"]
+    numbers = [i.get("InvoiceNumber") for i in desk.cin7.only_purchase()["Invoice"]]
+    assert sorted(numbers) == ["INV-1", "INV-2"]
+
+
+def test_a_receipt_that_is_not_clear_keeps_others_off_its_order(engine: sa.Engine) -> None:
+    desk = SCENARIOS["receipt"].ready(engine)
+    desk.cin7.fail("post_stock", LOST_APPLIED)
+    with pytest.raises(Unsettled):
+        desk.push(documents.receipt())
+    purchase = desk.cin7.only_purchase()
+    twin = copy.deepcopy(purchase["StockReceived"][0]) | {"TaskID": "twin"}
+    purchase["StockReceived"].append(twin)
+    assert desk.settle(documents.receipt()) == "quarantined"
+    with pytest.raises(Hold, match=r"quarantined: .*G1 of the same order"):
+        desk.push(documents.receipt("G2", "3", sku="B200"))
+
+
+# --- what a person made after an attempt came to nothing ---
+
+
+def test_a_supplier_that_a_person_made_after_a_refusal_is_taken(engine: sa.Engine) -> None:
+    desk = Desk(engine)
+    desk.cin7.fail("create_supplier", REFUSED)
+    with pytest.raises(Hold, match="refused"):
+        desk.push(documents.supplier())
+    _by_hand(desk)
+    assert desk.settle(documents.supplier(adopt="S")) == "adopted"
+    assert list(desk.cin7.suppliers) == ["S"]
+
+
+def _typed(desk: Desk, document: Wanted, status: str = "AUTHORISED") -> None:
+    """Let a person enter an invoice in Cin7, in a group of its own."""
+    purchase = desk.cin7.only_purchase()
+    body = bodies.invoice_post(
+        document.content, purchase["ID"], bodies.NEW_TASK, authorise=True
+    ).to_wire()
+    purchase["Invoice"].append({**body, "TaskID": "typed", "Status": status})
+
+
+def test_an_invoice_that_a_person_entered_after_a_refusal_is_not_entered_again(
+    engine: sa.Engine,
+) -> None:
+    desk = Desk(engine)
+    desk.bring(documents.supplier(), documents.order(approach="INVOICE"))
+    desk.cin7.fail("post_invoice", REFUSED)
+    with pytest.raises(Hold, match="refused"):
+        desk.push(documents.invoice())
+    _typed(desk, documents.invoice())
+    with desk.engine.begin() as database:  # the order is of an earlier run
+        database.execute(sa.update(writes).values(run_id="earlier"))
+    assert desk.settle(documents.invoice()) == "adopted"
+    numbers = [i.get("InvoiceNumber") for i in desk.cin7.only_purchase()["Invoice"]]
+    assert numbers.count("INV-1") == 1
+
+
+def test_a_receipt_that_a_person_entered_after_a_refusal_is_not_entered_again(
+    engine: sa.Engine,
+) -> None:
+    desk = SCENARIOS["receipt"].ready(engine)
+    desk.cin7.fail("post_stock", REFUSED)
+    with pytest.raises(Hold, match="refused"):
+        desk.push(documents.receipt())
+    purchase = desk.cin7.only_purchase()
+    wire = bodies.stock_post(
+        documents.receipt().content, purchase["ID"], bodies.NEW_TASK
+    ).to_wire()
+    purchase["StockReceived"].append({**wire, "TaskID": "typed"})
+    with desk.engine.begin() as database:
+        database.execute(sa.update(writes).values(run_id="earlier"))
+    assert desk.settle(documents.receipt()) == "adopted"
+    assert _received(desk) == [("A100", 4)]
+
+
+# --- drafts ---
+
+
+def _numbers(desk: Desk) -> list[Any]:
+    invoices = desk.cin7.only_purchase()["Invoice"]
+    return sorted(i["InvoiceNumber"] for i in invoices if i.get("Lines"))
+
+
+def test_a_draft_that_cin7_stored_otherwise_is_never_added_again(engine: sa.Engine) -> None:
+    desk = Desk(engine, {"authorise_invoices": False})
+    desk.bring(
+        documents.supplier(),
+        documents.order(approach="INVOICE"),
+        documents.invoice("INV-1", "2"),
+    )
+    desk.cin7.alter["post_invoice"] = _setting("InvoiceDueDate", "2026-01-01T00:00:00")
+    for _ in range(3):
+        assert desk.settle(documents.invoice("INV-2", "3")) == "answer_differs"
+    assert _numbers(desk) == ["INV-1", "INV-2"]
+
+
+def test_a_draft_that_changed_while_its_answer_was_lost_is_written_over(
+    engine: sa.Engine,
+) -> None:
+    desk = Desk(engine, {"authorise_invoices": False})
+    desk.bring(
+        documents.supplier(),
+        documents.order(approach="INVOICE"),
+        documents.invoice("INV-1", "2"),
+    )
+    desk.cin7.fail("post_invoice", LOST_APPLIED)
+    with pytest.raises(Unsettled):
+        desk.push(documents.invoice("INV-2", "3"))
+    assert desk.settle(documents.invoice("INV-2", "4")) in WRITTEN
+    assert _numbers(desk) == ["INV-1", "INV-2"]
+    (quantity,) = [
+        i["Lines"][0]["Quantity"]
+        for i in desk.cin7.only_purchase()["Invoice"]
+        if i.get("InvoiceNumber") == "INV-2"
+    ]
+    assert quantity == 4
+
+
+def test_a_changed_draft_that_a_person_authorised_leaves_no_call_open(
+    engine: sa.Engine,
+) -> None:
+    desk = Desk(engine, _DRAFTS | {"authorise_orders": True})
+    desk.bring(documents.supplier(), documents.order(approach="INVOICE"), documents.invoice())
+    changed = documents.invoice("INV-1", "3")
+    desk.cin7.fail("post_invoice", LOST_APPLIED)
+    with pytest.raises(Unsettled):
+        desk.push(changed)
+    desk.cin7.only_purchase()["Invoice"][0]["Status"] = "AUTHORISED"
+    assert desk.settle(changed) == "unchanged"
+    assert desk.open_write(changed) is None
+
+
+# --- an order that was cancelled and is wanted again ---
+
+
+def test_an_order_wanted_again_is_found_by_its_marker_not_by_the_void_one(
+    engine: sa.Engine,
+) -> None:
+    desk = Desk(engine)
+    desk.bring(documents.supplier(), documents.order(), documents.void())
+    desk.cin7.fail("create_purchase", LOST_APPLIED)
+    with pytest.raises(Unsettled):
+        desk.push(documents.order())
+    assert desk.settle(documents.order()) == "adopted"
+    statuses = [p["Status"] for p in desk.cin7.purchase_records.values()]
+    assert [status == "VOIDED" for status in statuses] == [True, False]
+
+
+def test_an_order_cancelled_again_while_its_answer_is_lost_leaves_nothing_behind(
+    engine: sa.Engine,
+) -> None:
+    desk = Desk(engine)
+    desk.bring(documents.supplier(), documents.order(), documents.void())
+    desk.cin7.fail("create_purchase", LOST_APPLIED)
+    with pytest.raises(Unsettled):
+        desk.push(documents.order())
+    assert desk.settle(documents.void()) == "updated"
+    assert {p["Status"] for p in desk.cin7.purchase_records.values()} == {"VOIDED"}
+
+
+def test_a_marker_is_found_however_cin7_ends_its_lines(engine: sa.Engine) -> None:
+    desk = SCENARIOS["order"].ready(engine)
+    desk.cin7.fail("create_purchase", LOST_APPLIED)
+
+    def as_windows_does(record: Record) -> None:
+        record["Note"] = record["Note"].replace("\n", "\r\n")
+        record["AdditionalAttributes"] = {}
+
+    desk.cin7.alter["create_purchase"] = as_windows_does
+    with pytest.raises(Unsettled):
+        desk.push(documents.order())
+    desk.settle(documents.order())
+    assert len(desk.cin7.purchase_records) == 1
 
 
 # --- an answer that differs ---

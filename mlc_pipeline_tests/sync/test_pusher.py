@@ -304,8 +304,8 @@ def test_a_lost_answer_is_looked_up_at_the_end_after_the_wait(
     assert sum(i["Status"] == "AUTHORISED" for one in invoices for i in one) == 2
 
 
-def test_an_answer_lost_a_second_time_waits_for_the_next_run(desk: Desk) -> None:
-    desk.cin7.fail("post_invoice", LOST, LOST)
+def test_an_answer_lost_again_and_again_waits_for_the_next_run(desk: Desk) -> None:
+    desk.cin7.fail("post_invoice", LOST, LOST, LOST)
     plan(desk, "invoices", plan_row(own(1)))
     results = run(desk, "invoices")
     assert results.rows[0].pushed.outcome is Outcome.WAITING
@@ -329,6 +329,79 @@ def test_what_needs_a_document_whose_answer_was_lost_follows_in_the_same_run(
     assert set(outcomes(results)) == {ORDER, f"{ORDER}|G1", f"{ORDER}|G2"}
     assert set(outcomes(results).values()) <= {"adopted", "created"}
     assert len(results.rows) == 3
+
+
+def test_what_waits_for_anothers_lost_answer_follows_in_the_same_run(desk: Desk) -> None:
+    desk.cin7.fail("post_stock", LOST_APPLIED)
+    later = documents.receipt("G1", "4", NEXT, sku="B200")
+    plan(
+        desk,
+        "purchases",
+        plan_row(documents.order()),
+        plan_row(documents.receipt("G2")),
+        plan_row(later, NEXT),
+        last=NEXT,
+    )
+    assert outcomes(run(desk, "purchases", last=NEXT)) == {
+        ORDER: "created",
+        f"{ORDER}|G2": "adopted",
+        f"{ORDER}|G1": "created",
+    }
+
+
+# --- two runs ---
+
+
+def test_a_document_that_another_run_has_is_tried_again_then_its_day_is_undone(
+    desk: Desk,
+) -> None:
+    plan(desk, "invoices", plan_row(own(1)), plan_row(own(2)))
+    with desk.ledger.claim(f"document|{own(1).ref.source_key}"):
+        results = run(desk, "invoices")
+    assert outcomes(results) == {
+        own(1).ref.source_key: "waiting",
+        own(2).ref.source_key: "created",
+    }
+    assert results.failed_days() == [DAY]
+    assert run(desk, "invoices").failed_days() == []
+
+
+def test_what_another_run_planned_meanwhile_is_what_is_written(desk: Desk) -> None:
+    old, new = own(2), documents.own_invoice("INV-2", "95")
+    plan(desk, "invoices", plan_row(own(1)), plan_row(old))
+
+    def replan(done: int, _all: int) -> None:
+        if done == 1:
+            plan(desk, "invoices", plan_row(own(1)), plan_row(new))
+
+    results = run(desk, "invoices", progress=replan)
+    assert outcomes(results)[new.ref.source_key] == "created"
+    booked = desk.ledger.document(Kind.INVOICE, new.ref.source_key)
+    assert booked is not None
+    assert booked.content == new.content.to_json()
+
+
+def test_what_another_run_holds_by_now_is_not_written(desk: Desk) -> None:
+    stopped = stopped_row(own(2).ref.source_key, Verdict.HELD, "unmapped_account")
+    plan(desk, "invoices", plan_row(own(1)), plan_row(own(2)))
+
+    def replan(done: int, _all: int) -> None:
+        if done == 1:
+            plan(desk, "invoices", plan_row(own(1)), stopped)
+
+    results = run(desk, "invoices", progress=replan)
+    assert outcomes(results)[own(2).ref.source_key] == "held"
+    assert len(desk.cin7.purchase_records) == 1
+
+
+def test_what_left_the_days_is_left_to_the_run_that_moved_it(desk: Desk) -> None:
+    plan(desk, "invoices", plan_row(own(1)), plan_row(own(2)))
+
+    def replan(done: int, _all: int) -> None:
+        if done == 1:
+            plan(desk, "invoices", plan_row(own(1)))
+
+    assert list(outcomes(run(desk, "invoices", progress=replan))) == [own(1).ref.source_key]
 
 
 @pytest.mark.parametrize("seed", range(6))
