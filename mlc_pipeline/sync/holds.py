@@ -20,7 +20,7 @@ from mlc_pipeline.staging.load import Stamp, upsert
 from mlc_pipeline.sync import audit
 from mlc_pipeline.sync.audit import Action, Event
 from mlc_pipeline.sync.staged import Window
-from mlc_pipeline.sync.vocabulary import Kind, Outcome
+from mlc_pipeline.sync.vocabulary import UNDONE, Kind, Outcome
 
 STOPPED = frozenset({Outcome.HELD, Outcome.WAITING, Outcome.FAILED})
 """Outcomes of a document that is not where it should be."""
@@ -181,7 +181,7 @@ def stopped_days(
     if failed_since is not None:
         undone = sa.or_(
             holds.c.outcome == Outcome.FAILED,
-            holds.c.reason_code.in_(["cin7_unavailable", "answer_lost"]),
+            holds.c.reason_code.in_(UNDONE),
         )
         query = query.where(undone, sa.cast(holds.c.seen_at, sa.Date) >= failed_since)
     if source_keys is not None:

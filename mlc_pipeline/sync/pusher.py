@@ -28,7 +28,7 @@ from mlc_pipeline.sync.preview import PlanChanged, digest_of
 from mlc_pipeline.sync.protocol import Unsettled
 from mlc_pipeline.sync.push import Pushed, Replanned, Wanted
 from mlc_pipeline.sync.staged import Window
-from mlc_pipeline.sync.vocabulary import READY, REASONS, Kind, Outcome, Verdict
+from mlc_pipeline.sync.vocabulary import DOWN, READY, REASONS, UNDONE, Kind, Outcome, Verdict
 
 logger = logging.getLogger(__name__)
 
@@ -49,9 +49,6 @@ _OTHERWISE: Mapping[tuple[Kind, Verdict], type[Any]] = {
 _ORDER = {kind: place for place, kind in enumerate(_CONTENTS)}
 _GIVE_UP_AFTER = 3  # documents in a row that could not be sent: Cin7 is down, stop knocking
 
-_DOWN = frozenset({"cin7_unavailable", "syspro_unavailable"})
-"""Reasons that say that a system could not be reached."""
-
 _FOLLOWS = frozenset({"order_missing", "credited_invoice_missing"})
 """Reasons that may be gone when a lost answer before them has been looked up."""
 
@@ -64,9 +61,6 @@ _READINGS = 3
 
 _PASSES = 3
 """How often a document is tried: what waits for another's lost answer may need the third."""
-
-_NOT_DONE = frozenset({*_DOWN, "answer_lost", _TAKEN})
-"""Reasons for which the day must be run again: nothing else is sure to bring the document."""
 
 Progress = Callable[[int, int], None]
 """Called with documents done and documents in all."""
@@ -98,7 +92,7 @@ class Result:
     @property
     def is_undone(self) -> bool:
         """Whether the day must be run again for it: nothing else will bring it."""
-        return self.pushed.outcome is Outcome.FAILED or self.pushed.reason_code in _NOT_DONE
+        return self.pushed.outcome is Outcome.FAILED or self.pushed.reason_code in UNDONE
 
 
 @dataclass
@@ -275,7 +269,7 @@ class _Run:
         if wait is not None and not is_last:
             self.unsettled.append((row, time.monotonic() + wait))
             return
-        is_down = pushed.reason_code in _DOWN
+        is_down = pushed.reason_code in DOWN
         self.unavailable_in_a_row = self.unavailable_in_a_row + 1 if is_down else 0
         if self.unavailable_in_a_row == _GIVE_UP_AFTER:
             self.down, self.down_as = pushed.reason, str(pushed.reason_code)

@@ -431,7 +431,7 @@ _REASONS = (
         "being_written",
         Verdict.WAITING,
         "Another run is writing this document at this moment.",
-        "Nothing; that run finishes it.",
+        "Nothing; that run finishes it, or the next one does.",
     ),
     Reason(
         "cancelled",
@@ -485,6 +485,12 @@ _REASONS = (
 
 REASONS: dict[str, Reason] = {reason.code: reason for reason in _REASONS}
 """Every reason by code."""
+
+DOWN = frozenset({"cin7_unavailable", "syspro_unavailable"})
+"""Reasons that say that a system could not be reached."""
+
+UNDONE = frozenset({*DOWN, "answer_lost", "being_written"})
+"""Reasons for which a day must be run again: nothing else is sure to bring the document."""
 
 
 def reasons_table() -> str:
