@@ -183,6 +183,7 @@ class Stage:
     def judge(self) -> End:
         """Finish the row: calls, faults, and a further run that must write nothing."""
         row, undisturbed = self.row, self.bench.undisturbed
+        self.calm()  # the judge reads what stands there, not what a fault makes of it
         row.calls = self.calls()
         row.extra_calls = row.calls - self.bench.calls if undisturbed is not None else 0
         end = read_end(self.pair)

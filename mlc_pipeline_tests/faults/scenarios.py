@@ -288,8 +288,11 @@ def _take_as_measure(bench: Bench, stage: Stage, end: End, said: Summary) -> Non
 def play(bench: Bench, scenario: Scenario) -> Row:
     """Play a scenario; what breaks in it is told by the row."""
     with bench.stage(scenario.name, scenario.settings) as stage:
-        scenario.play(stage)
-        stage.judge()
+        try:
+            scenario.play(stage)
+            stage.judge()
+        except Exception as error:  # noqa: BLE001 - the other scenarios are played all the same
+            stage.row.trouble.append(f"broke off: {type(error).__name__}: {error}")
     return stage.row
 
 
