@@ -64,6 +64,7 @@ class Action(StrEnum):
     RELEASED = "released"
     ACCEPTED = "accepted"
     FORGOTTEN = "forgotten"
+    DECIDED = "decided"
 
 
 @dataclass(frozen=True)

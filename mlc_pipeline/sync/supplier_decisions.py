@@ -1,7 +1,7 @@
 """What a person decides about suppliers: link, unlink, ignore, resolve; each kept for good.
 
-A decision is a row that is never changed, with who made it and when; what it changes of a
-link is told by the audit trail as well.
+A decision is a row that is never changed, with who made it and when; the audit trail tells
+of it as well.
 
 What must not come in: HTTP, Dagster, printing.
 """
@@ -30,10 +30,11 @@ from mlc_pipeline.staging.supplier_tables import (
     supplier_proposals,
 )
 from mlc_pipeline.staging.tables import CIN7, SYSPRO, documents, writes
+from mlc_pipeline.sync.audit import Action, Event, append
 from mlc_pipeline.sync.ledger import OPEN, DocumentRef, Ledger
 from mlc_pipeline.sync.supplier_attributes import ATTRIBUTES, clean
 from mlc_pipeline.sync.supplier_codes import ways_stored
-from mlc_pipeline.sync.supplier_records import RESERVED, SupplierRecords
+from mlc_pipeline.sync.supplier_records import RESERVED, RESOLVE, SupplierRecords
 from mlc_pipeline.sync.vocabulary import Kind
 
 RUN = "mlc suppliers"
@@ -212,6 +213,7 @@ class SupplierDecisions:
             named += [proposed.c.supplier == code] if code else []
             named += [proposed.c.cin7_id == cin7_id] if cin7_id else []
             connection.execute(proposed.delete().where(*named))
+            self._tell(connection, code or str(cin7_id), action, cin7_id, note or None)
 
     def resolve(
         self, supplier: str, attribute: str, take: str | None, value: str | None
@@ -244,7 +246,7 @@ class SupplierDecisions:
                 decided = str(conflict.syspro if take == "syspro" else conflict.cin7)
             self._records.decide(
                 connection,
-                "resolve",
+                RESOLVE,
                 self._by,
                 supplier=code,
                 attribute=attribute,
@@ -253,7 +255,29 @@ class SupplierDecisions:
                 cin7=conflict.cin7,
                 value=decided,
             )
+            both = f"SYSPRO {conflict.syspro!r}, Cin7 {conflict.cin7!r}"
+            self._tell(connection, code, RESOLVE, None, f"{attribute}: {decided!r}; {both}")
         return decided
+
+    def _tell(
+        self,
+        connection: sa.Connection,
+        subject: str,
+        what: str,
+        target: str | None,
+        reason: str | None,
+    ) -> None:
+        """Tell the trail of a decision that changes no link; last in its transaction."""
+        told = Event(
+            Kind.SUPPLIER,
+            subject,
+            Action.DECIDED,
+            step=what,
+            target_id=target,
+            reason=reason,
+            actor=self._by,
+        )
+        append(connection, self._name, self._ledger.run_id, [told])
 
     def history(self, limit: int = 50) -> list[dict[str, Any]]:
         """Return the latest decisions, the newest first."""

@@ -32,6 +32,9 @@ from mlc_pipeline.sync.vocabulary import Kind
 RESERVED = "code_given"
 """State of a link of which the SYSPRO supplier is not made yet."""
 
+RESOLVE = "resolve"
+"""The decision of a conflict."""
+
 _BATCH = 1000
 
 
@@ -92,7 +95,7 @@ class Decisions:
 
     def take(self, row: Any) -> None:
         """Take one decision after the other, the oldest first; a later one counts."""
-        if row.action == "resolve":
+        if row.action == RESOLVE:
             self.resolutions[row.supplier, row.attribute] = Resolution(
                 row.base, row.syspro, row.cin7, row.value
             )

@@ -481,6 +481,10 @@ def test_a_conflict_is_seen_decided_by_a_command_and_carried_out(
     told = json.loads(_command(pair, monkeypatch, "history", "--json").stdout)
     assert [d["action"] for d in told] == ["settled", "resolve"]
     assert told[1]["decided_by"] == getpass.getuser()
+    trail = CliRunner().invoke(app, ["audit", "show", pair.name, "--document", KEY, "--json"])
+    decided = [e for e in json.loads(trail.stdout) if e["action"] == "decided"]
+    assert [(e["step"], e["actor"]) for e in decided] == [("resolve", getpass.getuser())]
+    assert "'01632 960003'" in decided[0]["reason"]
     ours = [w for w in fetched(masters.engine, writes) if w["kind"] == "supplier"]
     assert [w["state"] for w in ours] == ["done"] * len(ours)
     assert {"update_syspro_supplier", "update_supplier"} <= {w["step"] for w in ours}
