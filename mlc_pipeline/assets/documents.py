@@ -52,7 +52,7 @@ from mlc_pipeline.sync.preview import (
 from mlc_pipeline.sync.pusher import Result, Results
 from mlc_pipeline.sync.staged import Window
 from mlc_pipeline.sync.supplier_planner import BothWays, plan_both_ways
-from mlc_pipeline.sync.tie_out import TieOut, tie_out_window
+from mlc_pipeline.sync.tie_out import Key, TieOut, tie_out_window
 from mlc_pipeline.sync.vocabulary import READY, REASONS, Outcome, Verdict
 
 _DAYS_SHOWN = 400
@@ -480,6 +480,7 @@ def _tie_out(site: Site, deps: list[dg.AssetKey]) -> dg.AssetsDefinition:
                 lambda purchase_id: _purchase_or_none(client, purchase_id),
             )
             cost.rows = len(result.lines)
+        add_days(context, _tie_out_days(window, result), otherwise={})
         metadata = {
             **tie_out_metadata(window, result),
             **_reports(runtime, site, window),
@@ -580,18 +581,34 @@ def _explained_table(result: TieOut) -> dg.MetadataValue:
     )
 
 
+def _tie_out_days(window: Window, result: TieOut) -> dict[str, dict[str, Any]]:
+    """Return the figures of each day, for its plots."""
+    keys: dict[date, list[Key]] = {}
+    for key in result.lines:
+        keys.setdefault(key[0], []).append(key)
+    return {
+        str(day): {
+            "documents": figures["documents"],
+            "accounts": len({account for _, account, _, _ in keys.get(day, ())}),
+            "cost_centres": len({centre for _, _, centre, _ in keys.get(day, ()) if centre}),
+            "suppliers": len({supplier for _, _, _, supplier in keys.get(day, ())}),
+            "syspro": money(figures["syspro"]),
+            "cin7": money(figures["cin7"]),
+            "rounding": money(figures["rounding"]),
+            "differences": figures["differences"],
+        }
+        for day, figures in result.by_day(window.first, window.last).items()
+    }
+
+
 def tie_out_metadata(window: Window, result: TieOut) -> dict[str, Any]:
     """Return a tie-out as the UI shows it."""
     syspro, cin7 = result.by_account(0), result.by_account(1)
-    different, ledger = result.differences(), result.ledger_differences()
+    totals = [f"{sum(side.values(), Decimal(0)):,.2f}" for side in (syspro, cin7)]
     return {
-        "accounts": len({*syspro, *cin7}),
-        "cost_centres": len({centre for _, _, centre, _ in result.lines if centre}),
-        "suppliers": len({supplier for _, _, _, supplier in result.lines}),
-        "syspro": money(sum(syspro.values(), Decimal(0))),
-        "cin7": money(sum(cin7.values(), Decimal(0))),
-        "differences": len(different) + len(ledger),
-        "rounding": money(sum(result.rounding.values(), Decimal(0))),
+        "run": f"{window.first} to {window.last}: {len({*syspro, *cin7})} accounts; "
+        f"SYSPRO {totals[0]}, Cin7 {totals[1]}",
+        "ledger_differences": len(result.ledger_differences()),
         "by_day": _days_table(window, result),
         "by_account": table(
             {
@@ -604,7 +621,7 @@ def tie_out_metadata(window: Window, result: TieOut) -> dict[str, Any]:
         ),
         "different": table(
             {"day": d, "account": a, "cost centre": c, "supplier": s, "SYSPRO": left, "Cin7": k}
-            for (d, a, c, s), left, k in different
+            for (d, a, c, s), left, k in result.differences()
         ),
         "explained": _explained_table(result),
         "not_in_cin7": table(

@@ -67,6 +67,13 @@ def test_an_invoice_waits_with_both_figures_until_the_day_of_its_last_posting(
     assert third.cin7_writes == 0
     pair.assert_clean()
 
+    # The UI plots days: each has its own figures, the run's stand in words.
+    said = pair.metadata("tie_out", "ap")
+    assert (said["cin7"], said["documents"]) == (0, 0)
+    assert "Cin7 180.00" in said["run"]
+    pair.run(DAY)
+    assert pair.metadata("tie_out", "ap")["cin7"] == 180
+
 
 def test_a_connection_may_keep_its_invoices_by_another_date(start: Start) -> None:
     pair = start(
