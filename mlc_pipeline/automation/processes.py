@@ -50,4 +50,17 @@ def end_dead_runs(instance: dg.DagsterInstance, connection: str) -> None:
     for run in instance.get_runs(started):
         if has_died(run):
             instance.report_run_failed(run, "its process was killed")
-            instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+    _free_slots_of_ended_runs(instance)
+
+
+def _free_slots_of_ended_runs(instance: dg.DagsterInstance) -> None:
+    """Give back the places in pools that runs kept beyond their end.
+
+    A run that failed because the database was away could not give back its own. The daemon
+    does this too, but a command must not need one: it would wait for a place for ever.
+    """
+    storage = instance.event_log_storage
+    for run_id in storage.get_concurrency_run_ids():
+        run = instance.get_run_by_id(run_id)
+        if run is None or run.is_finished:
+            storage.free_concurrency_slots_for_run(run_id)

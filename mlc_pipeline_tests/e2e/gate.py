@@ -8,13 +8,14 @@ What must not come in: what a call means.
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Literal
+from typing import Any, Literal
 
 import httpx
 
@@ -83,13 +84,23 @@ def is_write(method: str, _path: str) -> bool:
     return method != "GET"
 
 
+class _Server(ThreadingHTTPServer):
+    """A server to which a client that hangs up is no event: that is what the gate is for."""
+
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of a client that is gone; of anything else what happened."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+
 @contextmanager
 def open_gate(target: str, counts: Callable[[str, str], bool] = is_write) -> Iterator[Gate]:
     """Open a gate in front of a stand-in on a free port of this machine."""
     gate = Gate(target, counts)
     with httpx.Client(timeout=30) as client:
-        server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(gate, client))
-        server.daemon_threads = True
+        server = _Server(("127.0.0.1", 0), _handler(gate, client))
         gate.url = f"http://127.0.0.1:{server.server_port}"
         thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
         thread.start()

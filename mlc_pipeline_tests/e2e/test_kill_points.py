@@ -8,6 +8,7 @@ from datetime import UTC, datetime, time
 import dagster as dg
 import pytest
 
+from mlc_pipeline.assets.common import Site
 from mlc_pipeline.cycle import Summary
 from mlc_pipeline.definitions import build_definitions
 from mlc_pipeline.sync.vocabulary import Outcome
@@ -170,3 +171,16 @@ def test_two_runs_of_the_same_day_at_the_same_time_write_each_document_once(
     _assert_whole(pair, last)
     sessions = pair.syspro.control("summary")
     assert (sessions["logons"], sessions["logoffs"], sessions["evictions"]) == (3, 3, 0)
+
+
+def test_places_in_the_pool_that_ended_runs_kept_are_given_back(start: Start) -> None:
+    pair = start(companies.one_invoice())
+    pair.run(DAY)
+    pool = Site(pair.connection, pair.folder).pool
+    with pair.dagster() as instance:
+        # As after a database that was away when the run wanted to give its places back.
+        (ended,) = instance.get_runs(limit=1)
+        for step in ("one", "two"):
+            taken = instance.event_log_storage.claim_concurrency_slot(pool, ended.run_id, step)
+            assert taken.is_claimed
+    assert _run(pair).problems == []
