@@ -25,7 +25,7 @@ from mlc_pipeline.automation.processes import PROCESS_TAG, end_dead_runs, this_p
 from mlc_pipeline.automation.requests import RANGE_END, RANGE_START, TRIGGER, range_tags
 from mlc_pipeline.connection.model import Connection
 from mlc_pipeline.definitions import build_definitions, job_name
-from mlc_pipeline.instance import dagster_home
+from mlc_pipeline.instance import dagster_home, foreground_instance
 from mlc_pipeline.staging.tables import PUSH, cycle_steps, tie_out
 from mlc_pipeline.sync.vocabulary import Outcome
 
@@ -153,12 +153,11 @@ def run_cycle(
         KeyboardInterrupt: it was stopped; the session is logged off, the run is red, and the
             next run over its days finishes what it began.
     """
-    home = dagster_home(environ)
     overrides = {"runtime": runtime_resource(environ, progress)}
     definitions = build_definitions([(connection, folder)], overrides)
     job = definitions.resolve_job_def(job_name(connection.name))
     started = datetime.now(ZoneInfo("UTC"))
-    with dg.DagsterInstance.from_config(str(home)) as instance:
+    with foreground_instance(environ) as instance:
         end_dead_runs(instance, connection.name)
         result = job.execute_in_process(
             instance=instance,

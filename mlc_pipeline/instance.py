@@ -13,7 +13,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import sqlalchemy as sa
+from dagster._core.instance.ref import InstanceRef
 from dagster._core.storage.base_storage import DagsterStorage
 from dagster._serdes import ConfigurableClass, ConfigurableClassData
 from dagster_postgres import DagsterPostgresStorage
@@ -122,3 +124,18 @@ def dagster_home(environ: Mapping[str, str] = os.environ) -> Path:
     if not settings.exists():
         settings.write_text(DAGSTER_YAML, encoding="utf-8")
     return home
+
+
+def foreground_instance(environ: Mapping[str, str] = os.environ) -> dg.DagsterInstance:
+    """Open Dagster's storage for a run in this process.
+
+    What such a run prints stands on its terminal. Dagster would start two processes more to
+    keep it in files; on Ctrl-C they print traces of their own.
+    """
+    unkept = {
+        "module": "dagster._core.storage.noop_compute_log_manager",
+        "class": "NoOpComputeLogManager",
+    }
+    home = str(dagster_home(environ))
+    ref = InstanceRef.from_dir(home, overrides={"compute_logs": unkept})
+    return dg.DagsterInstance.from_ref(ref)
