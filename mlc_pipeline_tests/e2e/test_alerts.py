@@ -185,6 +185,10 @@ def test_a_red_check_is_told_until_it_is_green(
         daemon.ask_sensor("alerts")
         pair.run(DAY)
         daemon.ask_sensor("alerts")
+        # A run that has begun has said nothing about the check yet.
+        sync = daemon.definitions.resolve_job_def("checked_sync")
+        instance.create_run_for_job(sync)
+        daemon.ask_sensor("alerts")
         assert [got["text"] for got in hook.got] == [
             "[checked] Alert: mapping/gl_accounts, check every_code_is_mapped is red"
         ]
