@@ -31,6 +31,7 @@ from mlc_pipeline.commands.map import map_app
 from mlc_pipeline.commands.replay import accept, replay
 from mlc_pipeline.commands.shared import (
     ConnectionName,
+    chosen_days,
     err,
     open_connection,
     out,
@@ -120,13 +121,9 @@ def sync(
 
     Exit code 0: all done or unchanged; 3: something is held; 1: something failed.
     """
-    from mlc_pipeline.cycle import default_window
-
     settings, folder = open_connection(connection)
-    start, end = default_window(settings)
-    first_day = first.date() if first else start
-    last_day = last.date() if last else max(end, first_day)
-    raise typer.Exit(_sync(settings, folder, first_day, last_day, as_json=as_json))
+    days = chosen_days(settings, first, last)
+    raise typer.Exit(_sync(settings, folder, *days, as_json=as_json))
 
 
 def _sync(

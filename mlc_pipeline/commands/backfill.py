@@ -9,13 +9,12 @@ import sys
 from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
-from zoneinfo import ZoneInfo
 
 import typer
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from mlc_pipeline.commands.shared import ConnectionName, err, open_connection, out
+from mlc_pipeline.commands.shared import ConnectionName, chosen_days, err, open_connection, out
 from mlc_pipeline.connection.model import Connection
 
 if TYPE_CHECKING:
@@ -54,12 +53,10 @@ def backfill(
     3: something is held; 1: something failed; 130: stopped.
     """
     from mlc_pipeline import database
-    from mlc_pipeline.backfill import BackfillBook, check_days, chunks_of, estimate
+    from mlc_pipeline.backfill import BackfillBook, chunks_of, estimate
 
     settings, folder = open_connection(connection)
-    days = (first.date(), last.date())
-    today = datetime.now(ZoneInfo(settings.time_zone)).date()
-    check_days(settings, *days, today)
+    days = chosen_days(settings, first, last)
     if whole and per_partition:
         raise typer.BadParameter("--whole and --per-partition exclude each other")
     step: Step = "whole" if whole else "day" if per_partition else "month"

@@ -13,6 +13,7 @@ import typer
 
 from mlc_pipeline.commands.shared import (
     ConnectionName,
+    chosen_days,
     err,
     open_connection,
     out,
@@ -50,15 +51,12 @@ def plan(
     Exit code 0: planned; 3: something is held; 1: it could not be planned.
     """
     from mlc_pipeline.console import plan_tables
-    from mlc_pipeline.cycle import default_window
     from mlc_pipeline.preview import make_plan, save_plan
 
     settings, folder = open_connection(connection)
-    start, end = default_window(settings)
-    first_day = first.date() if first else start
-    last_day = last.date() if last else max(end, first_day)
+    days = chosen_days(settings, first, last)
     with progress_bars(shown=True) as progress:
-        made = make_plan(settings, folder, first_day, last_day, progress=progress)
+        made = make_plan(settings, folder, *days, progress=progress)
     if made.problems:
         for problem in made.problems:
             err.print(problem, markup=False, highlight=False)

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from mlc_pipeline.cli import app
 from mlc_pipeline.vault import environment_variable
 from mlc_pipeline_tests.e2e import companies
-from mlc_pipeline_tests.e2e.companies import DAY
+from mlc_pipeline_tests.e2e.companies import DAY, day
 from mlc_pipeline_tests.e2e.conftest import Start
 from mlc_pipeline_tests.e2e.pair import Pair
 
@@ -104,6 +104,21 @@ def test_status_shows_what_is_in_cin7_and_which_connections_are_broken(pair: Pai
     assert code == 0
     assert "purchase orders" in output
     assert "broken is left out" in output
+
+
+@pytest.mark.parametrize("command", ["sync", "plan", "replay", "backfill"])
+def test_days_without_a_partition_are_refused_before_anything_is_read(
+    pair: Pair, command: str
+) -> None:
+    for first, last, found in (
+        (DAY, "2099-01-01", "after today"),
+        (day(2), DAY, "the earlier day first"),
+        ("2001-01-01", DAY, "start_date"),
+    ):
+        code, output = _run(command, pair.name, "--from", str(first), "--to", str(last))
+        words = " ".join(output.replace("│", " ").split())
+        assert (code, found in words) == (2, True), output
+    assert pair.reads() == {}
 
 
 def test_an_unknown_connection_is_told_where_it_was_looked_for(pair: Pair) -> None:
