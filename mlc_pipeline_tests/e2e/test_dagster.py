@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import re
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ import pytest
 from mlc_pipeline.assets.columns import column_schema
 from mlc_pipeline.assets.runtime import runtime_resource
 from mlc_pipeline.automation.schedules import range_tags
-from mlc_pipeline.definitions import build_definitions, job_name, load_sites
+from mlc_pipeline.connection import model
+from mlc_pipeline.connection.errors import ConnectionsFolderError
+from mlc_pipeline.definitions import build_definitions, every_connection, job_name, load_sites
 from mlc_pipeline.sandbox.company import cin7_account, write_connection
 from mlc_pipeline.sandbox.company.model import Company, Supplier
 from mlc_pipeline.sync.vocabulary import Outcome
@@ -78,6 +81,29 @@ def test_a_broken_connection_is_told_and_leaves_the_others_alone(
     assert _prefixes(keys) == {"good"}
     assert "broken" in caplog.text
     assert "start_dat" in caplog.text
+
+
+def test_what_dagster_refuses_of_a_connection_leaves_the_others_alone(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _write(tmp_path, "good", "strange")
+    file = tmp_path / "strange" / "connection.yaml"
+    monkeypatch.setattr(model, "_LATEST", date.max)  # let pass what Dagster cannot count
+    file.write_text(
+        re.sub("start_date: .*", "start_date: 9999-12-31", file.read_text()), encoding="utf-8"
+    )
+    with caplog.at_level(logging.ERROR):
+        loaded = every_connection(tmp_path)
+    dg.Definitions.validate_loadable(loaded)
+    assert _prefixes(loaded.resolve_asset_graph().get_all_asset_keys()) == {"good"}
+    assert "strange is left out" in caplog.text
+
+
+def test_a_folder_of_connections_that_is_not_there_is_no_empty_green_location(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(ConnectionsFolderError, match="MLC_CONNECTIONS_DIR"):
+        every_connection(tmp_path / "nowhere")
 
 
 def _tick(schedule: dg.ScheduleDefinition, moment: datetime) -> Any:
