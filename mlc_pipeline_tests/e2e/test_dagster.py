@@ -12,6 +12,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from mlc_pipeline import database
 from mlc_pipeline.assets.columns import column_schema
 from mlc_pipeline.assets.runtime import runtime_resource
 from mlc_pipeline.automation.schedules import range_tags
@@ -20,7 +21,8 @@ from mlc_pipeline.connection.errors import ConnectionsFolderError
 from mlc_pipeline.definitions import build_definitions, every_connection, job_name, load_sites
 from mlc_pipeline.sandbox.company import cin7_account, write_connection
 from mlc_pipeline.sandbox.company.model import Company, Supplier
-from mlc_pipeline.sync.vocabulary import Outcome
+from mlc_pipeline.staging.tables import PUSH, SYSPRO
+from mlc_pipeline.sync.vocabulary import Kind, Outcome
 from mlc_pipeline_tests.e2e import companies
 from mlc_pipeline_tests.e2e.companies import DAY, day, invoice, postings
 from mlc_pipeline_tests.e2e.conftest import Start
@@ -348,3 +350,33 @@ def test_no_secret_stands_in_what_dagster_keeps(start: Start) -> None:
     for name, secret in pair.environ.items():
         if name.startswith("MLC_SECRET_"):
             assert secret not in text, name
+
+
+def test_a_check_that_runs_alone_looks_at_the_last_run_and_is_never_green_for_nothing(
+    start: Start,
+) -> None:
+    pair = start(companies.six_documents(), name="alone")
+    definitions = build_definitions(
+        [(pair.connection, pair.folder)], {"runtime": runtime_resource(pair.environ)}
+    )
+    looked = [("syspro", "invoices", "schema"), ("push", "invoices", "conservation")]
+    keys = {dg.AssetCheckKey(dg.AssetKey(["alone", *key[:2]]), key[2]) for key in looked}
+    job = definitions.resolve_job_def(job_name("alone")).get_subset(
+        asset_selection=set(), asset_check_selection=keys
+    )
+
+    def alone() -> list[dg.AssetCheckEvaluation]:
+        with pair.dagster() as instance:
+            job.execute_in_process(instance=instance, raise_on_error=False)
+        return [pair.check(*key) for key in looked]
+
+    assert [(c.passed, (c.description or "")[:20]) for c in alone()] == [
+        (False, "nothing was compared")
+    ] * 2
+    pair.run(DAY)
+    assert [check.passed for check in alone()] == [True, True]
+    push, staged = PUSH["invoices"], SYSPRO["invoices"]
+    with database.engine(pair.environ).begin() as connection:
+        connection.execute(push.delete().where(push.c.kind == Kind.CREDIT_NOTE))
+        connection.execute(staged.update().where(staged.c.value < 0).values(invoice=" "))
+    assert [check.passed for check in alone()] == [False, False]
