@@ -37,6 +37,10 @@ _BOUNDS = {
 }
 
 
+class DatabaseAddressError(ValueError):
+    """The database that is named cannot be used; says what to do, and no password."""
+
+
 def home_directory(environ: Mapping[str, str] = os.environ) -> Path:
     """Return the folder of everything this installation keeps (`MLC_HOME`), made if absent."""
     given = environ.get("MLC_HOME")
@@ -50,14 +54,21 @@ def database_url(environ: Mapping[str, str] = os.environ) -> str:
     """Return the URL of our database, starting the embedded server when none is given.
 
     Raises:
-        ValueError: `MLC_DATABASE_URL` names something other than PostgreSQL.
+        DatabaseAddressError: `MLC_DATABASE_URL` names something other than PostgreSQL, or is
+            empty where the embedded server is refused.
     """
     given = environ.get("MLC_DATABASE_URL")
     if not given:
+        if environ.get("MLC_EMBEDDED_DATABASE") == "off":
+            # A container's own server goes with the container, and the ledger with it.
+            raise DatabaseAddressError(
+                "MLC_DATABASE_URL: found none, expected postgresql://user:password@host:port/"
+                "database; set it: MLC_EMBEDDED_DATABASE is off, so no server is started here"
+            )
         return _embedded(home_directory(environ))
     url = sa.make_url(given)
     if url.get_backend_name() != "postgresql":
-        raise ValueError(
+        raise DatabaseAddressError(
             f"MLC_DATABASE_URL: found a {url.get_backend_name()} address, expected "
             "postgresql://user:password@host:port/database"
         )

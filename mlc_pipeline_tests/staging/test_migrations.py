@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
@@ -36,3 +38,10 @@ def test_another_database_product_is_refused_by_name() -> None:
     with pytest.raises(ValueError, match="mysql") as caught:
         db.database_url({"MLC_DATABASE_URL": "mysql://u:secret-word@h/d"})
     assert "secret-word" not in str(caught.value)
+
+
+def test_where_the_embedded_server_is_refused_an_address_is_asked_for(tmp_path: Path) -> None:
+    environ = {"MLC_EMBEDDED_DATABASE": "off", "MLC_HOME": str(tmp_path)}
+    with pytest.raises(db.DatabaseAddressError, match="MLC_DATABASE_URL: found none"):
+        db.database_url(environ)
+    assert list(tmp_path.iterdir()) == []
