@@ -152,3 +152,14 @@ def test_a_container_starts_no_database_that_goes_with_it() -> None:
     daemon = HELM["dagsterDaemon"]["envSecrets"][0]["name"]
     secrets = {HELM["global"]["postgresqlSecretName"], daemon}
     assert {name for name in secrets if f"secret generic {name} " not in page} == set()
+
+
+def test_what_compose_keeps_is_made_in_the_image_for_the_user_who_writes_it() -> None:
+    text = (DEPLOY / "Dockerfile").read_text(encoding="utf-8")
+    (made,) = re.findall(r"mkdir -p (.+?) \\\n", text)
+    (owned,) = re.findall(r"chown -R mlc (.+)\n", text)
+    for volume in COMPOSE["services"]["code"]["volumes"]:
+        source, place = volume.split(":")[:2]
+        if source in COMPOSE["volumes"]:
+            assert place in made.split(), place
+            assert any(place.startswith(top) for top in owned.split()), place
