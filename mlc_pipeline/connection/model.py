@@ -398,6 +398,11 @@ class Cin7(_Settings):
         description="Link to a purchase that the UI shows; {id} is its Cin7 id",
     )
 
+    def link(self, cin7_id: str | None) -> str:
+        """Return the link to a purchase; empty without an id."""
+        # Not str.format: an address may have other braces.
+        return self.document_url.replace("{id}", cin7_id) if cin7_id else ""
+
     @model_validator(mode="after")
     def _numbers_fit(self) -> Self:
         problems: list[tuple[Place, str]] = []

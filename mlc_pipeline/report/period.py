@@ -22,16 +22,16 @@ _STEPS = (*view.COLUMNS, view.TO_LOOK_AT)
 _STARTS_A_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
-def write_report(closing: Closing, folder: Path, document_url: str) -> Path:
+def write_report(closing: Closing, folder: Path, link: view.Link) -> Path:
     """Write the report of a period and return its page.
 
     Args:
         closing: what is known of the period.
         folder: where page and CSV files go; made if absent, earlier ones are replaced.
-        document_url: link to a purchase in Cin7, `{id}` where its id goes.
+        link: returns the link to a purchase in Cin7 by its id.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    items = view.items(closing, document_url)
+    items = view.items(closing, link)
     tables = view.tables(closing)
     for name, table in zip(("accounts", "cost_centres", "suppliers"), tables, strict=True):
         _write_csv(folder / f"{name}.csv", *_table_csv(table))

@@ -325,7 +325,7 @@ def _read_at(connection: sa.Connection, name: str, period: Period) -> dict[date,
     invoices, postings = read_days.alias(), read_days.alias()
     day = tied_days.c.partition
 
-    def of(table: sa.Alias, entity: str) -> sa.ColumnElement[bool]:
+    def of(table: sa.FromClause, entity: str) -> sa.ColumnElement[bool]:
         return sa.and_(table.c.connection == name, table.c.entity == entity, table.c.day == day)
 
     query = (

@@ -20,7 +20,7 @@ from mlc_pipeline.sync.closings import ChangeSince
 from mlc_pipeline.sync.period import Difference, Period, PeriodTieOut
 
 HOSTILE = '=HYPERLINK("http://x")</td><script>alert(1)</script>'
-URL = "https://inventory.example/PurchaseAdvanced#{id}"
+LINK = "https://inventory.example/PurchaseAdvanced#{}".format
 AT = datetime(2026, 4, 2, 9, tzinfo=UTC)
 
 
@@ -58,7 +58,7 @@ def closing(suppliers: int = 1) -> Closing:
 
 @pytest.fixture
 def page(tmp_path: Path) -> str:
-    return write_report(closing(), tmp_path, URL).read_text(encoding="utf-8")
+    return write_report(closing(), tmp_path, LINK).read_text(encoding="utf-8")
 
 
 def test_the_page_says_what_it_is_about(page: str) -> None:
@@ -80,7 +80,7 @@ def test_the_page_asks_nothing_of_anybody(page: str) -> None:
 
 
 def test_a_name_stays_a_name_in_a_spreadsheet(tmp_path: Path) -> None:
-    write_report(closing(), tmp_path, URL)
+    write_report(closing(), tmp_path, LINK)
     for path in tmp_path.glob("*.csv"):
         with path.open(encoding="utf-8-sig", newline="") as file:
             rows = list(csv.reader(file))
@@ -90,7 +90,7 @@ def test_a_name_stays_a_name_in_a_spreadsheet(tmp_path: Path) -> None:
 def test_a_ready_period_says_what_is_carried_forward(tmp_path: Path) -> None:
     ready = closing()
     ready.reasons, ready.changed = [], []
-    page = write_report(ready, tmp_path, URL).read_text(encoding="utf-8")
+    page = write_report(ready, tmp_path, LINK).read_text(encoding="utf-8")
     assert "2026-03 is ready to close" in page
     assert "2 document(s) over 75.00 GBP are carried forward" in page
 
@@ -98,7 +98,7 @@ def test_a_ready_period_says_what_is_carried_forward(tmp_path: Path) -> None:
 def test_an_empty_period_has_a_page_too(tmp_path: Path) -> None:
     period = Period.parse("2026-03")
     empty = Closing("acme", period, "GBP", AT, PeriodTieOut(period))
-    assert "ready to close" in write_report(empty, tmp_path, URL).read_text(encoding="utf-8")
+    assert "ready to close" in write_report(empty, tmp_path, LINK).read_text(encoding="utf-8")
 
 
 def test_a_long_table_keeps_its_sum(tmp_path: Path) -> None:
@@ -112,7 +112,7 @@ def test_a_long_table_keeps_its_sum(tmp_path: Path) -> None:
         assert table.shown[0].is_blocked
         total = table.total
         assert total.syspro + sum(total.steps.values()) == total.cin7
-    write_report(many, tmp_path, URL)
+    write_report(many, tmp_path, LINK)
     rows = (tmp_path / "suppliers.csv").read_text(encoding="utf-8-sig").splitlines()
     assert len(rows) == view.SHOWN + 5 + 1
 
