@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from pathlib import Path
 
 import pytest
@@ -45,3 +46,18 @@ def test_where_the_embedded_server_is_refused_an_address_is_asked_for(tmp_path: 
     with pytest.raises(db.DatabaseAddressError, match="MLC_DATABASE_URL: found none"):
         db.database_url(environ)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "postgresql://mlc:p@ss:w0rd@host/db",
+        "postgresql://mlc:p@ss/w0rd@host/db",
+        "p@ss w0rd",
+    ],
+)
+def test_an_address_that_cannot_be_read_shows_no_part_of_its_password(address: str) -> None:
+    with pytest.raises(db.DatabaseAddressError, match="percent-encode") as caught:
+        db.database_url({"MLC_DATABASE_URL": address})
+    shown = "".join(traceback.format_exception(caught.value))
+    assert "w0rd" not in shown
