@@ -221,9 +221,10 @@ def secret_list(connection: ConnectionName) -> None:
     table = Table("secret", "set", "or by the environment variable", title=connection)
     for name in settings.secret_names():
         variable = environment_variable(connection, name)
-        state = "in the environment" if os.environ.get(variable) else "no"
-        if name in sealed:
-            state = f"sealed {sealed[name].updated_at:%Y-%m-%d %H:%M}"
+        state = f"sealed {sealed[name].updated_at:%Y-%m-%d %H:%M}" if name in sealed else "no"
+        if os.environ.get(variable):
+            unused = " (the sealed one is not used)" if name in sealed else ""
+            state = f"in the environment{unused}"
         table.add_row(name, state, variable)
     out.print(table)
 

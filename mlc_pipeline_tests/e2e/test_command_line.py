@@ -89,6 +89,18 @@ def test_a_secret_is_read_from_standard_input_and_never_shown(pair: Pair) -> Non
     assert "cin7_account_id" in listed
 
 
+def test_a_secret_of_the_environment_is_shown_to_be_the_one_that_is_used(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _run("secret", "set", pair.name, "cin7_account_id", text="sealed\n")
+    variable = environment_variable(pair.name, "cin7_account_id")
+    monkeypatch.delenv(variable)
+    sealed = _run("secret", "list", pair.name)[1]
+    monkeypatch.setenv(variable, "given")
+    given = _run("secret", "list", pair.name)[1]
+    assert ("not used" in sealed, "the sealed one is not used" in given) == (False, True)
+
+
 def test_a_secret_that_the_connection_does_not_have_is_refused_by_name(pair: Pair) -> None:
     code, output = _run("secret", "set", pair.name, "cin7_acount_id", text="x")
     assert code == 2
