@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mlc_pipeline.cycle import Summary
 
 _INTERRUPTED = 130
+_NOBODY_TO_ASK = 2
 
 
 def register(app: typer.Typer) -> None:
@@ -50,7 +51,8 @@ def backfill(
     """Bring many past days into Cin7: month by month, behind live cycles, resumed after a stop.
 
     Ctrl-C stops it cleanly; the same command goes on with what is left. Exit code 0: done;
-    3: something is held; 1: something failed; 130: stopped.
+    3: something is held; 1: something failed; 2: not started, because --yes is missing where
+    nobody can be asked; 130: stopped.
     """
     from mlc_pipeline import database
     from mlc_pipeline.backfill import BackfillBook, chunks_of, estimate
@@ -74,8 +76,11 @@ def backfill(
         _print_estimate(settings, estimate(settings, left), resumed)
     if only_estimate:
         raise typer.Exit(0)
-    if not yes and (not sys.stdin.isatty() or not typer.confirm("Start?", default=True)):
-        out.print("Not started; --yes starts it without asking.")
+    if not yes and not sys.stdin.isatty():
+        err.print("Not started: there is nobody to ask; --yes starts it without asking.")
+        raise typer.Exit(_NOBODY_TO_ASK)
+    if not yes and not typer.confirm("Start?", default=True):
+        out.print("Not started.")
         raise typer.Exit(0)
     raise typer.Exit(_run(settings, folder, resumed or book.begin(connection, *days, step)))
 

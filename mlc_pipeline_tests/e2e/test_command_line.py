@@ -133,6 +133,12 @@ def test_days_without_a_partition_are_refused_before_anything_is_read(
     assert pair.reads() == {}
 
 
+def test_a_backfill_that_nobody_can_be_asked_about_did_not_succeed(pair: Pair) -> None:
+    code, said = _run("backfill", pair.name, "--from", str(DAY), "--to", str(DAY))
+    assert (code, "--yes" in said) == (2, True)
+    assert pair.writes() == {}
+
+
 def test_an_unknown_connection_is_told_where_it_was_looked_for(pair: Pair) -> None:
     code, output = _run("sync", "nobody")
     assert code == 2
