@@ -40,7 +40,8 @@ _OUTAGES = {
     "SysproUnavailable": "See that the SYSPRO server answers; red days are tried again by "
     "themselves, and the next cycle covers them.",
     "Unavailable": "Nothing, if Cin7 is back soon: the next cycle sends what is left.",
-    "OperatorBusy": "Another run held the SYSPRO operator; give each connection its own.",
+    "OperatorBusy": "Another run held the SYSPRO operator. If that was a long backfill, "
+    "nothing: the next run does it. Otherwise give each connection an operator of its own.",
     "LogonRefused": "Correct the SYSPRO operator or its password: mlc secret set. It is not "
     "tried again by itself, because SYSPRO locks an operator out.",
     "NotAuthorised": "Correct the Cin7 account id or application key: mlc secret set.",

@@ -19,7 +19,7 @@ from mlc_pipeline.sandbox.company.model import Company
 from mlc_pipeline.staging.watch import NOT_PUSHED, watched
 from mlc_pipeline.sync import rows
 from mlc_pipeline.syspro.entities import ENTITIES
-from mlc_pipeline.vault import environment_variable
+from mlc_pipeline.vault import SealedSessionStore, environment_variable
 from mlc_pipeline_tests.e2e import companies
 from mlc_pipeline_tests.e2e.companies import DAY, KEY, ORDER, day, invoice, postings
 from mlc_pipeline_tests.e2e.conftest import Start
@@ -141,6 +141,21 @@ def test_what_appears_changes_or_vanishes_in_past_days_runs_exactly_those_days(
         assert daemon.ask_sensor("late_and_changed") == []
         assert daemon.ask_schedule("catch_up") == []
     pair.assert_clean()
+
+
+def test_a_watch_that_could_not_look_is_red(start: Start) -> None:
+    pair = start(_spread(), name="busy", **NARROW)
+    pair.configure(syspro={"session_wait_seconds": 0})
+    runtime, settings = Runtime(pair.environ), pair.connection.syspro
+    operator = SealedSessionStore(
+        runtime.vault, runtime.engine, pair.name, settings.enet_url, settings.operator
+    )
+    with daemon_of(pair, 20) as daemon:
+        with operator.lock(0):
+            assert not daemon.schedule("watch")[0].succeeded
+        daemon.moment += timedelta(days=1)
+        assert daemon.schedule("watch")[0].succeeded
+    runtime.close()
 
 
 def test_days_older_than_the_watched_ones_are_found_by_journal_date_and_open_orders(
