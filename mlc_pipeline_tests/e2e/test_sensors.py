@@ -12,6 +12,7 @@ import dagster as dg
 import pytest
 
 from mlc_pipeline.assets.runtime import Runtime
+from mlc_pipeline.automation import sensors
 from mlc_pipeline.automation.days import due_since
 from mlc_pipeline.automation.requests import ranges
 from mlc_pipeline.automation.sensors import RETRY_MINUTES
@@ -181,7 +182,7 @@ def test_days_older_than_the_watched_ones_are_found_by_journal_date_and_open_ord
 
 
 def test_a_mapping_that_is_there_at_last_runs_the_days_that_were_held_for_it(
-    start: Start,
+    start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = companies.unmapped_invoice()
     other = replace(
@@ -208,7 +209,9 @@ def test_a_mapping_that_is_there_at_last_runs_the_days_that_were_held_for_it(
             r for r in read_csv(pair.folder, "gl_accounts") if r["syspro_code"] == "7010"
         ]
         pair.map_account("7990", known["cin7_account"])
-        assert _asked(daemon.ask_schedule("catch_up")) == [(0, 0), (4, 4)]
+        with monkeypatch.context() as few:
+            few.setattr(sensors, "MOST_HELD_DAYS", 1)
+            assert _asked(daemon.ask_schedule("catch_up")) == [(0, 0), (4, 4)]
         daemon.sensor("held_resolved")
         assert _requested(daemon, "resolved") == [(0, 0), (4, 4)]
         assert all(ran.succeeded for ran in daemon.ran)
