@@ -19,6 +19,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from mlc_pipeline.commands.shared import ConnectionName, err, open_connection, out
+from mlc_pipeline.report.cells import cell
 
 if TYPE_CHECKING:
     from mlc_pipeline.assets.runtime import Runtime
@@ -151,7 +152,7 @@ def suggest(
     wanted = accounts if again else unmapped(accounts, mapping)
     proposals = propose(wanted, desk.books, classes)
     target = file or Path(f"{connection}-proposals.csv")
-    _write(target, proposals)
+    write_proposals(target, proposals)
     _show(connection, proposals, desk.context.connection.syspro.local_currency)
     if again:
         figures = accuracy(proposals, mapping)
@@ -182,15 +183,17 @@ COLUMNS = (
 """The columns of the proposals; the first seven are those of gl_accounts.csv."""
 
 
-def _write(path: Path, proposals: list[Proposal]) -> None:
+def write_proposals(path: Path, proposals: list[Proposal]) -> None:
+    """Write proposals as CSV; a name that looks like a formula is made harmless."""
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)
         for p in proposals:
             one = p.account
             row = (one.match, one.code, p.cin7_account, p.role, "", "", one.name)
-            hangs = (one.postings, f"{one.amount:.2f}")
-            writer.writerow((*row, p.score, p.reason, *hangs, one.name, p.cin7_name))
+            hangs = (one.postings, one.amount)
+            whole = (*row, p.score, p.reason, *hangs, one.name, p.cin7_name)
+            writer.writerow([cell(value) for value in whole])
 
 
 def _show(connection: str, proposals: list[Proposal], currency: str) -> None:

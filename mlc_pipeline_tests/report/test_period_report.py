@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import csv
 import re
+from collections import Counter
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
+from mlc_pipeline.commands.map import write_proposals
 from mlc_pipeline.report import view
 from mlc_pipeline.report.period import write_report
 from mlc_pipeline.report.place import report_folder
@@ -18,6 +20,7 @@ from mlc_pipeline.sync.causes import Cause
 from mlc_pipeline.sync.close import Closing, Stopped
 from mlc_pipeline.sync.closings import ChangeSince
 from mlc_pipeline.sync.period import Difference, Period, PeriodTieOut
+from mlc_pipeline.sync.proposals import Proposal, SysproAccount
 
 HOSTILE = '=HYPERLINK("http://x")</td><script>alert(1)</script>'
 LINK = "https://inventory.example/PurchaseAdvanced#{}".format
@@ -85,6 +88,15 @@ def test_a_name_stays_a_name_in_a_spreadsheet(tmp_path: Path) -> None:
         with path.open(encoding="utf-8-sig", newline="") as file:
             rows = list(csv.reader(file))
         assert not [c for row in rows for c in row if c.startswith("=")], path.name
+
+
+def test_a_name_stays_a_name_in_the_proposals_of_accounts_too(tmp_path: Path) -> None:
+    account = SysproAccount("exact", "7010", Counter({"=HYPERLINK(1)": 1}), amount=d("-5"))
+    target = tmp_path / "proposals.csv"
+    write_proposals(target, [Proposal(account, "400", "@Sales", "", 90, "names are alike")])
+    (row,) = csv.DictReader(target.open(encoding="utf-8"))
+    assert (row["note"], row["cin7_name"]) == ("'=HYPERLINK(1)", "'@Sales")
+    assert (row["syspro_code"], row["amount"]) == ("7010", "-5.00")
 
 
 def test_a_ready_period_says_what_is_carried_forward(tmp_path: Path) -> None:
