@@ -155,7 +155,7 @@ def ping(connection: ConnectionName) -> None:
         for finding in look(settings, folder):
             misfits += not finding.fits
             mark = "[green]fits[/green]" if finding.fits else "[red]does not[/red]"
-            table.add_row(mark, finding.area, finding.subject, escape(finding.found))
+            table.add_row(mark, finding.area, escape(finding.subject), escape(finding.found))
     out.print(table)
     out.print(
         "Everything fits." if not misfits else f"{misfits} thing(s) to correct, see above."

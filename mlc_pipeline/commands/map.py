@@ -211,9 +211,9 @@ def _show(connection: str, proposals: list[Proposal], currency: str) -> None:
     for p in proposals[:_SHOWN]:
         one = p.account
         table.add_row(
-            f"{one.match} {one.code}",
+            escape(f"{one.match} {one.code}"),
             escape(one.name),
-            p.cin7_account or "-",
+            escape(p.cin7_account or "-"),
             escape(p.cin7_name),
             p.role,
             str(p.score),
@@ -342,10 +342,13 @@ def _print_simulation(result: Simulation, currency: str) -> None:
             for pair in pairs[:_SHOWN]:
                 p = pair[side]
                 amount = f"{p.amount:,.2f} {p.currency or ''}"
-                table.add_row(p.source_key, amount, p.reason_code, escape(p.reason or ""))
+                table.add_row(
+                    escape(p.source_key), amount, p.reason_code, escape(p.reason or "")
+                )
             out.print(table)
     for p, fields in result.otherwise[:_SHOWN]:
-        out.print(f"{p.source_key} changes in {', '.join(fields[:5])}", highlight=False)
+        text = f"{p.source_key} changes in {', '.join(fields[:5])}"
+        out.print(text, markup=False, highlight=False)
     verdict = "changes nothing" if result.changes_nothing else "nothing is applied"
     out.print(
         f"{result.documents} documents: {len(result.held)} newly held, {len(result.freed)} "

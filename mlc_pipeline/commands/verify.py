@@ -190,7 +190,7 @@ def _table(settings: Connection, result: Comparison) -> Table:
             found.finding,
             escape(f"{found.kind} {found.source_key}"),
             str(found.home or ""),
-            found.cin7_number or "",
+            escape(found.cin7_number or ""),
             escape(found.detail),
             escape(MEANINGS[found.finding][1]),
         )
