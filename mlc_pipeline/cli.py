@@ -31,6 +31,7 @@ from mlc_pipeline.commands.map import map_app
 from mlc_pipeline.commands.replay import accept, replay
 from mlc_pipeline.commands.shared import (
     ConnectionName,
+    chosen_days,
     err,
     open_connection,
     out,
@@ -120,13 +121,9 @@ def sync(
 
     Exit code 0: all done or unchanged; 3: something is held; 1: something failed.
     """
-    from mlc_pipeline.cycle import default_window
-
     settings, folder = open_connection(connection)
-    start, end = default_window(settings)
-    first_day = first.date() if first else start
-    last_day = last.date() if last else max(end, first_day)
-    raise typer.Exit(_sync(settings, folder, first_day, last_day, as_json=as_json))
+    days = chosen_days(settings, first, last)
+    raise typer.Exit(_sync(settings, folder, *days, as_json=as_json))
 
 
 def _sync(
@@ -158,7 +155,7 @@ def ping(connection: ConnectionName) -> None:
         for finding in look(settings, folder):
             misfits += not finding.fits
             mark = "[green]fits[/green]" if finding.fits else "[red]does not[/red]"
-            table.add_row(mark, finding.area, finding.subject, escape(finding.found))
+            table.add_row(mark, finding.area, escape(finding.subject), escape(finding.found))
     out.print(table)
     out.print(
         "Everything fits." if not misfits else f"{misfits} thing(s) to correct, see above."
@@ -224,9 +221,10 @@ def secret_list(connection: ConnectionName) -> None:
     table = Table("secret", "set", "or by the environment variable", title=connection)
     for name in settings.secret_names():
         variable = environment_variable(connection, name)
-        state = "in the environment" if os.environ.get(variable) else "no"
-        if name in sealed:
-            state = f"sealed {sealed[name].updated_at:%Y-%m-%d %H:%M}"
+        state = f"sealed {sealed[name].updated_at:%Y-%m-%d %H:%M}" if name in sealed else "no"
+        if os.environ.get(variable):
+            unused = " (the sealed one is not used)" if name in sealed else ""
+            state = f"in the environment{unused}"
         table.add_row(name, state, variable)
     out.print(table)
 

@@ -91,7 +91,7 @@ def close_period(
     finally:
         runtime.close()
     place = report_folder(environ, connection.name, period.name)
-    page = write_report(closing, place, connection.cin7.document_url)
+    page = write_report(closing, place, connection.cin7.link)
     _observe(site, closing, page, environ)
     return Closed(closing, page, is_recorded)
 

@@ -111,7 +111,7 @@ def _accounts_table(preview: Preview) -> Table:
         table.add_column(heading)
     table.add_column("amount", justify="right")
     for (currency, account, centre), amount in sorted(account_totals(preview.rows).items()):
-        table.add_row(account, centre, currency, f"{amount:,.2f}")
+        table.add_row(escape(account), escape(centre), currency, f"{amount:,.2f}")
     return table
 
 
@@ -144,7 +144,8 @@ def _changed_table(preview: Preview) -> Table:
     for row in preview.changed()[:_CHANGES_SHOWN]:
         for change in row.difference:
             before, after = (escape(str(change.get(side))) for side in ("before", "after"))
-            table.add_row(row.source_key, row.verdict, change["field"], before, after)
+            key, field = escape(row.source_key), escape(change["field"])
+            table.add_row(key, row.verdict, field, before, after)
     return table
 
 

@@ -37,6 +37,10 @@ _BOUNDS = {
 }
 
 
+class DatabaseAddressError(ValueError):
+    """The database that is named cannot be used; says what to do, and no password."""
+
+
 def home_directory(environ: Mapping[str, str] = os.environ) -> Path:
     """Return the folder of everything this installation keeps (`MLC_HOME`), made if absent."""
     given = environ.get("MLC_HOME")
@@ -50,18 +54,40 @@ def database_url(environ: Mapping[str, str] = os.environ) -> str:
     """Return the URL of our database, starting the embedded server when none is given.
 
     Raises:
-        ValueError: `MLC_DATABASE_URL` names something other than PostgreSQL.
+        DatabaseAddressError: `MLC_DATABASE_URL` cannot be read, names something other than
+            PostgreSQL, or is empty where the embedded server is refused.
     """
     given = environ.get("MLC_DATABASE_URL")
     if not given:
+        if environ.get("MLC_EMBEDDED_DATABASE") == "off":
+            # A container's own server goes with the container, and the ledger with it.
+            raise DatabaseAddressError(
+                "MLC_DATABASE_URL: found none, expected postgresql://user:password@host:port/"
+                "database; set it: MLC_EMBEDDED_DATABASE is off, so no server is started here"
+            )
         return _embedded(home_directory(environ))
-    url = sa.make_url(given)
+    url = _read_address(given)
     if url.get_backend_name() != "postgresql":
-        raise ValueError(
+        raise DatabaseAddressError(
             f"MLC_DATABASE_URL: found a {url.get_backend_name()} address, expected "
             "postgresql://user:password@host:port/database"
         )
     return url.set(drivername="postgresql+psycopg2").render_as_string(hide_password=False)
+
+
+def _read_address(given: str) -> sa.URL:
+    # Neither what was found nor its cause is shown: a part of the password is in both.
+    unreadable = DatabaseAddressError(
+        "MLC_DATABASE_URL: cannot be read, expected postgresql://user:password@host:port/"
+        "database; percent-encode the password: @ is %40, : is %3A, / is %2F, % is %25"
+    )
+    try:
+        url = sa.make_url(given)
+    except (ValueError, sa.exc.ArgumentError):
+        raise unreadable from None
+    if "@" in (url.database or ""):
+        raise unreadable  # the password was cut in two, and its end is taken for the host
+    return url
 
 
 def _embedded(home: Path) -> str:

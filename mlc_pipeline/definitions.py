@@ -103,11 +103,37 @@ def build_definitions(
         overrides: resources to use instead of the product's own, by name.
         clock: tells the time to the sensors.
     """
+    return _together(
+        [connection_definitions(Site(c, folder), clock) for c, folder in connections],
+        overrides,
+    )
+
+
+def _together(
+    parts: Iterable[dg.Definitions], overrides: Mapping[str, Any] | None = None
+) -> dg.Definitions:
     resources = {"runtime": runtime_resource(), **(overrides or {})}
-    parts = [connection_definitions(Site(c, folder), clock) for c, folder in connections]
     return dg.Definitions.merge(
         *parts, dg.Definitions(resources=resources, executor=dg.in_process_executor)
     )
+
+
+def every_connection(root: Path) -> dg.Definitions:
+    """Return the definitions of a folder's connections; none can take the others down.
+
+    Raises:
+        ConnectionsFolderError: there is no such folder.
+    """
+    parts = []
+    for connection, folder in load_sites(root):
+        site = Site(connection, folder)
+        try:
+            # Dagster would look at the days only when all connections are one.
+            site.days.validate_partition_definition()
+            parts.append(connection_definitions(site))
+        except Exception:  # what Dagster refuses of one is told, and the others go on
+            logger.exception("connection %s is left out", connection.name)
+    return _together(parts)
 
 
 def load_sites(root: Path) -> list[tuple[Connection, Path]]:
@@ -121,5 +147,4 @@ def load_sites(root: Path) -> list[tuple[Connection, Path]]:
 @dg.definitions
 def defs() -> dg.Definitions:
     """Return the definitions of every connection in `MLC_CONNECTIONS_DIR`."""
-    root = connections_directory()
-    return build_definitions(load_sites(root) if root.is_dir() else [])
+    return every_connection(connections_directory())

@@ -38,12 +38,14 @@ class Made:
         calls: calls to Cin7 that writing it takes.
         minutes: at the connection's pace.
         problems: why it could not be made; then it is not to be used.
+        red: what the checks of a plan that could be made say; they hold what they must.
     """
 
     preview: Preview
     calls: int
     minutes: int
     problems: tuple[str, ...]
+    red: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -59,10 +61,14 @@ class Saved:
 
 @dataclass(frozen=True)
 class Applied:
-    """What became of a plan: a summary when it was written, else what changed."""
+    """What became of a plan: a summary when it was written, else what changed.
+
+    `problems` says why it could not even be planned again, because a system is down perhaps.
+    """
 
     summary: Summary | None
     changes: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
 
 
 def make_plan(
@@ -82,9 +88,9 @@ def make_plan(
     preview = read_preview(database.engine(environ), window)
     calls = calls_needed(preview.rows)
     pace = connection.cin7.calls_per_minute * len(connection.cin7.applications)
-    # A red check of the mappings is shown with the plan; it holds what it must.
-    problems = () if summary.succeeded else tuple(summary.problems)
-    return Made(preview, calls, math.ceil(calls / pace), problems)
+    said = tuple(summary.problems)
+    problems, red = ((), said) if summary.succeeded else (said, ())
+    return Made(preview, calls, math.ceil(calls / pace), problems, red)
 
 
 def _line(row: Row) -> str:
@@ -155,7 +161,7 @@ def apply_plan(
         connection, folder, saved.first, saved.last, progress=progress, environ=environ
     )
     if made.problems:
-        return Applied(None, made.problems)
+        return Applied(None, problems=made.problems)
     if made.preview.digests != dict(saved.digests):
         return Applied(None, tuple(_changes(saved.documents, _documents(made.preview))))
     summary = run_cycle(

@@ -63,6 +63,7 @@ ROOMS: dict[str, set[str]] = {
         "definitions",
         "instance",
         "preview",
+        "report",
         "staging",
         "sync",
         "vault",

@@ -17,7 +17,7 @@ from mlc_pipeline.assets.suppliers import supplier_checks
 from mlc_pipeline.connection.mappings import MappingProblem, read_mappings
 from mlc_pipeline.staging.load import Stamp
 from mlc_pipeline.staging.schemas import entity_schema, problems, staged_frame
-from mlc_pipeline.staging.tables import CIN7, PUSH
+from mlc_pipeline.staging.tables import CIN7, PUSH, SYSPRO, cycle_steps
 from mlc_pipeline.sync.conservation import Balance, conserve
 from mlc_pipeline.sync.coverage import coverage, coverage_problems, row_problems
 from mlc_pipeline.sync.references import read_books
@@ -54,12 +54,16 @@ def _schema(site: Site, name: str) -> dg.AssetChecksDefinition:
     @dg.asset_check(
         asset=site.key("syspro", name),
         name="schema",
-        description="Types, scales, unique keys of the rows this run staged.",
+        description="Types, scales, unique keys of the rows this run staged; run alone, of "
+        "those staged last.",
         required_resource_keys={"runtime"},
     )
     def schema(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
         with runtime_of(context).engine.connect() as connection:
-            frame = staged_frame(connection, name, Stamp(site.name, context.run.run_id))
+            run_id = _staging_run(connection, site.name, name, context.run.run_id)
+            if run_id is None:
+                return _nothing_compared(site)
+            frame = staged_frame(connection, name, Stamp(site.name, run_id))
         found = problems(entity_schema(entity), frame)
         return dg.AssetCheckResult(
             passed=not found,
@@ -68,6 +72,32 @@ def _schema(site: Site, name: str) -> dg.AssetChecksDefinition:
         )
 
     return schema
+
+
+def _staging_run(connection: sa.Connection, name: str, entity: str, run_id: str) -> str | None:
+    """Return the run whose rows a check looks at: its own, or the last when it runs alone."""
+    own = sa.select(cycle_steps.c.run_id).where(
+        cycle_steps.c.run_id == run_id,
+        cycle_steps.c.connection == name,
+        cycle_steps.c.asset == f"syspro/{entity}",
+    )
+    staged = SYSPRO[entity]
+    last = (
+        sa.select(staged.c.run_id)
+        .where(staged.c.connection == name)
+        .order_by(staged.c.extracted_at.desc())
+        .limit(1)
+    )
+    return connection.scalar(own) or connection.scalar(last)
+
+
+def _nothing_compared(site: Site) -> dg.AssetCheckResult:
+    """Return that a check had nothing to look at: that is not green."""
+    return dg.AssetCheckResult(
+        passed=False,
+        description=f"nothing was compared, because nothing is there yet; run a day first: "
+        f"mlc sync {site.name}",
+    )
 
 
 def _mapping_rows(site: Site) -> dg.AssetChecksDefinition:
@@ -216,7 +246,9 @@ def _conservation(site: Site, push: str, plan: str) -> dg.AssetChecksDefinition:
             window = run_window(context, site) or _pushed_days(
                 connection, PUSH[plan], site.name, context.run.run_id
             )
-            found = conserve(connection, window, plan, local) if window else []
+            if window is None:
+                return _nothing_compared(site)
+            found = conserve(connection, window, plan, local)
         uneven = [balance for balance in found if not balance.is_even]
         return dg.AssetCheckResult(
             passed=not uneven,
@@ -256,9 +288,16 @@ def _loss(balance: Balance) -> str:
 def _pushed_days(
     connection: sa.Connection, pushed: sa.Table, name: str, run_id: str
 ) -> Window | None:
-    """Return the days that a run pushed, when the run itself does not say."""
+    """Return the days that a run pushed, or the last run when a check runs alone."""
+    run = (
+        sa.select(pushed.c.run_id)
+        .where(pushed.c.connection == name)
+        .order_by((pushed.c.run_id == run_id).desc(), pushed.c.pushed_at.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
     query = sa.select(sa.func.min(pushed.c.partition), sa.func.max(pushed.c.partition)).where(
-        pushed.c.connection == name, pushed.c.run_id == run_id
+        pushed.c.connection == name, pushed.c.run_id == run
     )
     first, last = connection.execute(query).one()
     return Window(name, first, last) if first else None

@@ -403,14 +403,13 @@ def _shown(result: Result) -> dict[str, Any]:
 
 
 def _linked(site: Site, result: Result) -> dict[str, Any]:
-    url = site.connection.cin7.document_url
     return {
         "day": result.day,
         "document": result.source_key,
         "amount": f"{result.amount:.2f} {result.currency or ''}",
         "outcome": result.pushed.outcome,
         "cin7_number": result.pushed.cin7_number,
-        "link": url.format(id=result.pushed.cin7_id) if result.pushed.cin7_id else "",
+        "link": site.connection.cin7.link(result.pushed.cin7_id),
     }
 
 

@@ -10,12 +10,16 @@ What must not come in: HTTP, SMTP, how the book is kept.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import dagster as dg
+from dagster._core.storage.asset_check_execution_record import (
+    AssetCheckExecutionRecord,
+    AssetCheckExecutionRecordStatus,
+)
 
 from mlc_pipeline.assets.common import Site, runtime_of
 from mlc_pipeline.assets.runtime import Runtime
@@ -30,12 +34,14 @@ CHECK, RUN = "check:", "run:"
 """What a cause begins with."""
 
 _MOST_RUNS = 20
+_SAID = {AssetCheckExecutionRecordStatus.SUCCEEDED, AssetCheckExecutionRecordStatus.FAILED}
 _SHORTEST_SECRET = 4
 _OUTAGES = {
     "SysproUnavailable": "See that the SYSPRO server answers; red days are tried again by "
     "themselves, and the next cycle covers them.",
     "Unavailable": "Nothing, if Cin7 is back soon: the next cycle sends what is left.",
-    "OperatorBusy": "Another run held the SYSPRO operator; give each connection its own.",
+    "OperatorBusy": "Another run held the SYSPRO operator. If that was a long backfill, "
+    "nothing: the next run does it. Otherwise give each connection an operator of its own.",
     "LogonRefused": "Correct the SYSPRO operator or its password: mlc secret set. It is not "
     "tried again by itself, because SYSPRO locks an operator out.",
     "NotAuthorised": "Correct the Cin7 account id or application key: mlc secret set.",
@@ -147,14 +153,11 @@ class AlertWatch:
         return Failure(failure.step, failure.error, text)
 
     def _red_checks(self, checks: Iterable[dg.AssetCheckKey]) -> set[str]:
-        latest = self._instance.event_log_storage.get_latest_asset_check_execution_by_key(
-            list(checks)
-        )
         red: set[str] = set()
         known = {alert.cause: alert for alert in self._book.open_alerts()}
-        for key, record in latest.items():
-            evaluation = record.event.asset_check_evaluation if record.event else None
-            if evaluation is None or evaluation.passed:
+        for record, evaluation in self._evaluated(checks):
+            key = record.key
+            if evaluation.passed:
                 continue
             asset = "/".join(key.asset_key.path[1:])
             cause = f"{CHECK}{asset}:{key.name}"
@@ -174,6 +177,25 @@ class AlertWatch:
                 )
             )
         return red
+
+    def _evaluated(
+        self, checks: Iterable[dg.AssetCheckKey]
+    ) -> Iterable[tuple[AssetCheckExecutionRecord, dg.AssetCheckEvaluation]]:
+        """Yield what each check said last.
+
+        A run that was only begun plans its checks: that record says nothing yet, and the one
+        before it stands.
+        """
+        storage = self._instance.event_log_storage
+        latest = storage.get_latest_asset_check_execution_by_key(list(checks))
+        for key, newest in latest.items():
+            records: Sequence[AssetCheckExecutionRecord] = [newest]
+            if newest.status not in _SAID:
+                records = storage.get_asset_check_execution_history(key, 1, status=_SAID)
+            for record in records:
+                evaluation = record.event.asset_check_evaluation if record.event else None
+                if evaluation is not None:
+                    yield record, evaluation
 
     def _is_over(self, alert: OpenAlert, states: Mapping[date, str]) -> bool:
         """Tell whether a failure is over: a later run succeeded and its days are not red."""

@@ -27,12 +27,8 @@ def send(settings: Email, password: str | None, alert: Alert) -> None:
     Raises:
         NotDelivered: the server could not be reached or did not take it.
     """
-    message = EmailMessage()
-    message["Subject"] = " ".join(alert.subject.split())
-    message["From"], message["To"] = settings.sender, ", ".join(settings.to)
-    message["Date"], message["Message-ID"] = formatdate(), make_msgid(domain="mlc-pipeline")
-    message.set_content(alert.text())
     try:
+        message = _message(settings, alert)
         with _connected(settings) as server:
             if settings.user is not None and password is not None:
                 server.login(settings.user, password)
@@ -40,10 +36,24 @@ def send(settings: Email, password: str | None, alert: Alert) -> None:
     except smtplib.SMTPResponseException as error:
         # Its text may repeat what was sent.
         raise NotDelivered(f"the mail server answered {error.smtp_code}") from None
-    except (OSError, smtplib.SMTPException) as error:
+    except UnicodeEncodeError:
+        # Python's SMTP says credentials and addresses in ASCII alone; the error holds them.
+        raise NotDelivered(
+            "alert_smtp_password, or an address of alerts.email, has a letter that is not ASCII"
+        ) from None
+    except (OSError, ValueError, smtplib.SMTPException) as error:
         raise NotDelivered(f"the mail server: {type(error).__name__}") from None
     if refused:
         raise NotDelivered(f"the mail server refused {len(refused)} recipient(s)")
+
+
+def _message(settings: Email, alert: Alert) -> EmailMessage:
+    message = EmailMessage()
+    message["Subject"] = " ".join(alert.subject.split())
+    message["From"], message["To"] = settings.sender, ", ".join(settings.to)
+    message["Date"], message["Message-ID"] = formatdate(), make_msgid(domain="mlc-pipeline")
+    message.set_content(alert.text())
+    return message
 
 
 def _connected(settings: Email) -> smtplib.SMTP:

@@ -120,7 +120,9 @@ def catch_up_schedule(site: Site, job: Any) -> dg.ScheduleDefinition:
         context: dg.ScheduleEvaluationContext,
     ) -> list[dg.RunRequest] | dg.SkipReason:
         runtime = runtime_of(context)
-        asked = [*late_requests(site, runtime, 0)[0], *resolved_requests(site, runtime)[0]]
+        # All of them: a schedule has no cursor to go on from tomorrow.
+        resolved, _ = resolved_requests(site, runtime)
+        asked = [*late_requests(site, runtime, 0)[0], *resolved]
         return asked or dg.SkipReason("nothing is left to do")
 
     return catch_up

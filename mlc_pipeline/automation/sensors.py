@@ -105,15 +105,18 @@ def _state(site: Site, runtime: Runtime, planned: list[datetime]) -> str:
 
 
 def resolved_requests(
-    site: Site, runtime: Runtime, cursor: str | None = None
+    site: Site, runtime: Runtime, cursor: str | None = None, *, most: int | None = None
 ) -> tuple[list[dg.RunRequest], str]:
-    """Return requests for days with held documents that can be written now, and the cursor."""
+    """Return requests for days with held documents that can be written now, and the cursor.
+
+    At most `most` days are looked at, those after the cursor; None: all of them.
+    """
     before = json.loads(cursor) if cursor else {}
     held = held_days(runtime.engine, site.name)
     state = _state(site, runtime, [each.planned_at for each in held])
     is_new = before.get("state") != state
     start = 0 if is_new else int(before.get("next", 0))
-    part = held[start : start + MOST_HELD_DAYS]
+    part = held[start:][:most]
     versions: dict[date, datetime] = {}
     context = plan_context(runtime, site) if part else None
     for each in part:
@@ -135,7 +138,8 @@ def _held_resolved(site: Site, job: Any) -> dg.SensorDefinition:
         "account, a product or a supplier that was missing is there.",
     )
     def held_resolved(context: dg.SensorEvaluationContext) -> dg.SensorResult:
-        asked, cursor = resolved_requests(site, runtime_of(context), context.cursor)
+        runtime = runtime_of(context)
+        asked, cursor = resolved_requests(site, runtime, context.cursor, most=MOST_HELD_DAYS)
         if not asked:
             reason = "nothing that is held can be written yet"
             return dg.SensorResult(skip_reason=reason, cursor=cursor)

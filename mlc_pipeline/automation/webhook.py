@@ -30,18 +30,25 @@ def post(address: str, payload: Mapping[str, Any]) -> None:
     Raises:
         NotDelivered: there was no answer, or one that is no success.
     """
-    parts = urlsplit(address)
-    if parts.scheme != "https" and parts.hostname not in LOOPBACK_HOSTS:
+    if not _is_safe(address):
         raise NotDelivered(
             "alert_webhook_url is no https address; run mlc secret set with the right one"
         )
     try:
         # A redirect would carry the alert to an address that nobody configured.
         answer = httpx.post(address, json=payload, timeout=_SECONDS, follow_redirects=False)
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
         # The message may hold the address.
         raise NotDelivered(
             f"the webhook could not be reached ({type(error).__name__})"
         ) from None
     if not answer.is_success:
         raise NotDelivered(f"the webhook answered HTTP {answer.status_code}")
+
+
+def _is_safe(address: str) -> bool:
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        return False
+    return parts.scheme == "https" or parts.hostname in LOOPBACK_HOSTS

@@ -9,13 +9,12 @@ import sys
 from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
-from zoneinfo import ZoneInfo
 
 import typer
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from mlc_pipeline.commands.shared import ConnectionName, err, open_connection, out
+from mlc_pipeline.commands.shared import ConnectionName, chosen_days, err, open_connection, out
 from mlc_pipeline.connection.model import Connection
 
 if TYPE_CHECKING:
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from mlc_pipeline.cycle import Summary
 
 _INTERRUPTED = 130
+_NOBODY_TO_ASK = 2
 
 
 def register(app: typer.Typer) -> None:
@@ -51,15 +51,14 @@ def backfill(
     """Bring many past days into Cin7: month by month, behind live cycles, resumed after a stop.
 
     Ctrl-C stops it cleanly; the same command goes on with what is left. Exit code 0: done;
-    3: something is held; 1: something failed; 130: stopped.
+    3: something is held; 1: something failed; 2: not started, because --yes is missing where
+    nobody can be asked; 130: stopped.
     """
     from mlc_pipeline import database
-    from mlc_pipeline.backfill import BackfillBook, check_days, chunks_of, estimate
+    from mlc_pipeline.backfill import BackfillBook, chunks_of, estimate
 
     settings, folder = open_connection(connection)
-    days = (first.date(), last.date())
-    today = datetime.now(ZoneInfo(settings.time_zone)).date()
-    check_days(settings, *days, today)
+    days = chosen_days(settings, first, last)
     if whole and per_partition:
         raise typer.BadParameter("--whole and --per-partition exclude each other")
     step: Step = "whole" if whole else "day" if per_partition else "month"
@@ -77,8 +76,11 @@ def backfill(
         _print_estimate(settings, estimate(settings, left), resumed)
     if only_estimate:
         raise typer.Exit(0)
-    if not yes and (not sys.stdin.isatty() or not typer.confirm("Start?", default=True)):
-        out.print("Not started; --yes starts it without asking.")
+    if not yes and not sys.stdin.isatty():
+        err.print("Not started: there is nobody to ask; --yes starts it without asking.")
+        raise typer.Exit(_NOBODY_TO_ASK)
+    if not yes and not typer.confirm("Start?", default=True):
+        out.print("Not started.")
         raise typer.Exit(0)
     raise typer.Exit(_run(settings, folder, resumed or book.begin(connection, *days, step)))
 

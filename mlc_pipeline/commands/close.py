@@ -34,8 +34,8 @@ def close(
 ) -> None:
     """Tie out a period and say whether it is ready to close; writes a report.
 
-    Reads both ledgers, writes to neither. Exit code 0: ready; 3: not ready, with reasons;
-    1: it failed.
+    Reads Cin7, and SYSPRO as last staged; writes to neither. Exit code 0: ready; 3: not
+    ready, with reasons; 1: it failed.
     """
     settings, folder = open_connection(connection)
     try:

@@ -19,6 +19,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from mlc_pipeline.commands.shared import ConnectionName, err, open_connection, out
+from mlc_pipeline.report.cells import cell
 
 if TYPE_CHECKING:
     from mlc_pipeline.assets.runtime import Runtime
@@ -151,7 +152,7 @@ def suggest(
     wanted = accounts if again else unmapped(accounts, mapping)
     proposals = propose(wanted, desk.books, classes)
     target = file or Path(f"{connection}-proposals.csv")
-    _write(target, proposals)
+    write_proposals(target, proposals)
     _show(connection, proposals, desk.context.connection.syspro.local_currency)
     if again:
         figures = accuracy(proposals, mapping)
@@ -182,15 +183,17 @@ COLUMNS = (
 """The columns of the proposals; the first seven are those of gl_accounts.csv."""
 
 
-def _write(path: Path, proposals: list[Proposal]) -> None:
+def write_proposals(path: Path, proposals: list[Proposal]) -> None:
+    """Write proposals as CSV; a name that looks like a formula is made harmless."""
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)
         for p in proposals:
             one = p.account
             row = (one.match, one.code, p.cin7_account, p.role, "", "", one.name)
-            hangs = (one.postings, f"{one.amount:.2f}")
-            writer.writerow((*row, p.score, p.reason, *hangs, one.name, p.cin7_name))
+            hangs = (one.postings, one.amount)
+            whole = (*row, p.score, p.reason, *hangs, one.name, p.cin7_name)
+            writer.writerow([cell(value) for value in whole])
 
 
 def _show(connection: str, proposals: list[Proposal], currency: str) -> None:
@@ -208,9 +211,9 @@ def _show(connection: str, proposals: list[Proposal], currency: str) -> None:
     for p in proposals[:_SHOWN]:
         one = p.account
         table.add_row(
-            f"{one.match} {one.code}",
+            escape(f"{one.match} {one.code}"),
             escape(one.name),
-            p.cin7_account or "-",
+            escape(p.cin7_account or "-"),
             escape(p.cin7_name),
             p.role,
             str(p.score),
@@ -341,10 +344,13 @@ def _print_simulation(result: Simulation, currency: str) -> None:
             for pair in pairs[:_SHOWN]:
                 p = pair[side]
                 amount = f"{p.amount:,.2f} {p.currency or ''}"
-                table.add_row(p.source_key, amount, p.reason_code, escape(p.reason or ""))
+                table.add_row(
+                    escape(p.source_key), amount, p.reason_code, escape(p.reason or "")
+                )
             out.print(table)
     for p, fields in result.otherwise[:_SHOWN]:
-        out.print(f"{p.source_key} changes in {', '.join(fields[:5])}", highlight=False)
+        text = f"{p.source_key} changes in {', '.join(fields[:5])}"
+        out.print(text, markup=False, highlight=False)
     verdict = "changes nothing" if result.changes_nothing else "nothing is applied"
     out.print(
         f"{result.documents} documents: {len(result.held)} newly held, {len(result.freed)} "

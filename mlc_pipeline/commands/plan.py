@@ -13,6 +13,7 @@ import typer
 
 from mlc_pipeline.commands.shared import (
     ConnectionName,
+    chosen_days,
     err,
     open_connection,
     out,
@@ -50,21 +51,21 @@ def plan(
     Exit code 0: planned; 3: something is held; 1: it could not be planned.
     """
     from mlc_pipeline.console import plan_tables
-    from mlc_pipeline.cycle import default_window
     from mlc_pipeline.preview import make_plan, save_plan
 
     settings, folder = open_connection(connection)
-    start, end = default_window(settings)
-    first_day = first.date() if first else start
-    last_day = last.date() if last else max(end, first_day)
+    days = chosen_days(settings, first, last)
     with progress_bars(shown=True) as progress:
-        made = make_plan(settings, folder, first_day, last_day, progress=progress)
+        made = make_plan(settings, folder, *days, progress=progress)
     if made.problems:
         for problem in made.problems:
             err.print(problem, markup=False, highlight=False)
         raise typer.Exit(1)
     for table in plan_tables(made.preview):
         out.print(table)
+    for red in made.red:
+        out.print("[red]red[/red]", end=" ")
+        out.print(red, markup=False, highlight=False, soft_wrap=True)
     out.print(
         f"{made.calls:,} calls, about {made.minutes:,} minutes. Nothing was written.",
         highlight=False,
@@ -81,7 +82,7 @@ def apply(
     """Write exactly a plan, or refuse because the world changed since.
 
     It is planned again and compared before anything is written. Exit codes as `mlc sync`;
-    4: refused, nothing was written.
+    4: refused, because the world changed; nothing was written.
     """
     from mlc_pipeline.preview import apply_plan, read_plan_file
 
@@ -89,6 +90,11 @@ def apply(
     settings, folder = open_connection(saved.connection)
     with progress_bars(shown=True) as progress:
         applied = apply_plan(settings, folder, saved, progress=progress)
+    if applied.problems:
+        err.print("It could not be planned again: nothing was written.", style="red")
+        for problem in applied.problems:
+            err.print(problem, markup=False, highlight=False)
+        raise typer.Exit(1)
     if applied.summary is None:
         err.print("Refused: nothing was written.", style="red")
         for line in applied.changes[:20]:

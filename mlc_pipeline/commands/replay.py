@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
-from mlc_pipeline.commands.shared import ConnectionName, err, open_connection, out
+from mlc_pipeline.commands.shared import ConnectionName, chosen_days, err, open_connection, out
 from mlc_pipeline.connection.model import Connection
 from mlc_pipeline.database import engine
 from mlc_pipeline.sync import certificate, holds
@@ -70,13 +70,14 @@ def replay(
         raise typer.BadParameter("--to needs --from")
     days: set[date] = set()
     if first is not None:
-        end = last.date() if last else max(default_window(settings)[1], first.date())
-        days |= set(_range(first.date(), end))
+        days |= set(_range(*chosen_days(settings, first, last)))
     days |= _days(settings, document or [], held, failed_since)
     if not (first or document or held or failed_since):
         with engine().connect() as database:
             days = set(holds.stopped_days(database, connection))
-    days = {day for day in days if day >= settings.start_date}
+    # A document may be dated before the connection's first day, or after today.
+    today = default_window(settings)[1]
+    days = {day for day in days if settings.start_date <= day <= today}
     raise typer.Exit(_replay(settings, folder, sorted(days), as_json=as_json))
 
 

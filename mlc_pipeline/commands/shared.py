@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -44,6 +45,26 @@ def open_connection(name: str) -> tuple[Connection, Path]:
     except ConnectionFileError as error:
         err.print(str(error), markup=False, highlight=False)
         raise typer.Exit(1) from error
+
+
+def chosen_days(
+    settings: Connection, first: datetime | None, last: datetime | None
+) -> tuple[date, date]:
+    """Return the days that were asked for, what was left out from the look-back.
+
+    Raises:
+        typer.BadParameter: before the start date, after today, or the wrong way round.
+    """
+    from mlc_pipeline.backfill import BackfillError, check_days
+    from mlc_pipeline.cycle import default_window
+
+    start, today = default_window(settings)
+    days = (first.date() if first else start, last.date() if last else today)
+    try:
+        check_days(settings, *days, today)
+    except BackfillError as error:
+        raise typer.BadParameter(str(error)) from None
+    return days
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import getpass
 import json
 import sys
 import uuid
-from datetime import datetime
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -24,6 +24,10 @@ if TYPE_CHECKING:  # Dagster and pandas take seconds to load, and most commands 
     from mlc_pipeline.sync.comparison import Comparison, Found
 
 _SHOWN = 200
+_NOT_LOOKED_FOR = (
+    "Not looked for, because only some days were asked for: purchases that the ledger does not "
+    "know, doubled ones, suppliers and products. Without days they are."
+)
 
 
 def verify(
@@ -62,8 +66,9 @@ def verify(
     from mlc_pipeline.sync.ledger import Ledger
 
     settings, _folder = open_connection(connection)
-    days = (partition or first, partition or last)
-    start, end = (day.date() if day else None for day in days)
+    start, end = _days(first, last, partition)
+    is_part = start is not None or end is not None
+    _refuse_what_does_nothing(repair, document, is_part=is_part)
     runtime, run_id = Runtime(), f"verify {uuid.uuid4()}"
     client = runtime.cin7(settings)
     try:
@@ -90,11 +95,39 @@ def verify(
     finally:
         runtime.close()
     if as_json:
-        sys.stdout.write(json.dumps(_json(result, done), indent=2) + "\n")
+        said = {**_json(result, done), "unknown_looked_for": not is_part}
+        sys.stdout.write(json.dumps(said, indent=2) + "\n")
     else:
         _print(settings, result, done)
+        if is_part:
+            out.print(_NOT_LOOKED_FOR, highlight=False)
     left = {id(f) for f in result.found} - {id(r.found) for r in done if r.is_done}
     raise typer.Exit(1 if left or result.left else 0)
+
+
+def _days(
+    first: datetime | None, last: datetime | None, partition: datetime | None
+) -> tuple[date | None, date | None]:
+    if partition and (first or last):
+        raise typer.BadParameter("--partition is one day; leave out --from and --to")
+    if first and last and first > last:
+        raise typer.BadParameter(
+            f"found {first:%Y-%m-%d} to {last:%Y-%m-%d}, expected the earlier day first"
+        )
+    days = (partition or first, partition or last)
+    return days[0] and days[0].date(), days[1] and days[1].date()
+
+
+def _refuse_what_does_nothing(
+    repair: str | None, document: list[str] | None, *, is_part: bool
+) -> None:
+    if document and not repair:
+        raise typer.BadParameter("--document says what to repair; add --repair")
+    if repair == "adopt" and is_part:
+        raise typer.BadParameter(
+            "--repair adopt links unknown purchases, and those are looked for over all days "
+            "only; leave out --from, --to and --partition"
+        )
 
 
 def _json(result: Comparison, done: list[repairs.Repaired]) -> dict[str, object]:
@@ -157,7 +190,7 @@ def _table(settings: Connection, result: Comparison) -> Table:
             found.finding,
             escape(f"{found.kind} {found.source_key}"),
             str(found.home or ""),
-            found.cin7_number or "",
+            escape(found.cin7_number or ""),
             escape(found.detail),
             escape(MEANINGS[found.finding][1]),
         )

@@ -87,7 +87,7 @@ def _link(one: Life) -> str | None:
         return None
     for settings in load_connections(connections_directory()).connections:
         if settings.name == one.subject.connection:
-            return settings.cin7.document_url.format(id=cin7_id)
+            return settings.cin7.link(cin7_id)
     return None
 
 

@@ -34,6 +34,8 @@ from mlc_pipeline.connection.cron import cron_problem
 from mlc_pipeline.connection.errors import GlCodeError, Place, suggestion
 from mlc_pipeline.syspro.entities import ENTITIES, Entity
 
+_EARLIEST, _LATEST = dt.date(1990, 1, 1), dt.date(2100, 12, 31)
+
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 """Hosts that are this machine: a stand-in may be reached without TLS there."""
 
@@ -149,6 +151,13 @@ def _date_only(value: object) -> object:
         return dt.date.fromisoformat(value) if isinstance(value, str) else _not_a_date(value)
     except ValueError:
         return _not_a_date(value)
+
+
+def _business_date(value: dt.date) -> dt.date:
+    # A slip of the pen makes millions of partitions, or days that no clock can tell.
+    if not _EARLIEST <= value <= _LATEST:
+        raise _refusal(f"found {value}, expected a day from {_EARLIEST} to {_LATEST}")
+    return value
 
 
 def _account_pattern(text: str) -> str:
@@ -388,6 +397,11 @@ class Cin7(_Settings):
         default="https://inventory.dearsystems.com/PurchaseAdvanced#{id}",
         description="Link to a purchase that the UI shows; {id} is its Cin7 id",
     )
+
+    def link(self, cin7_id: str | None) -> str:
+        """Return the link to a purchase; empty without an id."""
+        # Not str.format: an address may have other braces.
+        return self.document_url.replace("{id}", cin7_id) if cin7_id else ""
 
     @model_validator(mode="after")
     def _numbers_fit(self) -> Self:
@@ -738,9 +752,9 @@ class Connection(_Settings):
     suppliers: Annotated[Suppliers, BeforeValidator(_empty_as_defaults)] = Field(
         default_factory=Suppliers, description="How both supplier masters are kept in step"
     )
-    start_date: Annotated[dt.date, BeforeValidator(_date_only)] = Field(
-        description="First business date that is synchronised"
-    )
+    start_date: Annotated[
+        dt.date, BeforeValidator(_date_only), AfterValidator(_business_date)
+    ] = Field(description="First business date that is synchronised, from 1990 to 2100")
     schedule: Annotated[Schedule, BeforeValidator(_empty_as_defaults)] = Field(
         default_factory=Schedule, description="When cycles start"
     )

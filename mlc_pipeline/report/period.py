@@ -14,24 +14,24 @@ from typing import Any
 import jinja2
 
 from mlc_pipeline.report import view
+from mlc_pipeline.report.cells import cell
 from mlc_pipeline.report.place import PAGE
 from mlc_pipeline.sync.close import Closing
 from mlc_pipeline.sync.money import ZERO
 
 _STEPS = (*view.COLUMNS, view.TO_LOOK_AT)
-_STARTS_A_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
-def write_report(closing: Closing, folder: Path, document_url: str) -> Path:
+def write_report(closing: Closing, folder: Path, link: view.Link) -> Path:
     """Write the report of a period and return its page.
 
     Args:
         closing: what is known of the period.
         folder: where page and CSV files go; made if absent, earlier ones are replaced.
-        document_url: link to a purchase in Cin7, `{id}` where its id goes.
+        link: returns the link to a purchase in Cin7 by its id.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    items = view.items(closing, document_url)
+    items = view.items(closing, link)
     tables = view.tables(closing)
     for name, table in zip(("accounts", "cost_centres", "suppliers"), tables, strict=True):
         _write_csv(folder / f"{name}.csv", *_table_csv(table))
@@ -92,17 +92,7 @@ def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]])
     with path.open("w", encoding="utf-8-sig", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(header)
-        writer.writerows([_cell(value) for value in row] for row in rows)
-
-
-def _cell(value: Any) -> str:
-    """Return a cell; a text that a spreadsheet would take for a formula is made harmless."""
-    if value is None:
-        return ""
-    if isinstance(value, Decimal):
-        return f"{value:.2f}"
-    text = str(value)
-    return f"'{text}" if text.startswith(_STARTS_A_FORMULA) else text
+        writer.writerows([cell(value) for value in row] for row in rows)
 
 
 def _figures(row: view.Row) -> list[Decimal]:

@@ -16,6 +16,9 @@ from mlc_pipeline.sync.close import Closing, Stopped
 from mlc_pipeline.sync.money import ZERO
 from mlc_pipeline.sync.period import Difference
 
+Link = Callable[[str | None], str]
+"""Returns the link to a purchase by its Cin7 id; empty without one."""
+
 SHOWN = 25
 """Rows of a long table on the page; the CSV beside it has all of them."""
 
@@ -170,12 +173,12 @@ def _sum(label: str, rows: Iterable[Row]) -> Row:
     return total
 
 
-def items(closing: Closing, document_url: str) -> list[Item]:
+def items(closing: Closing, link: Link) -> list[Item]:
     """Return the differences by document and cause: first those that block.
 
     Args:
         closing: the comparison.
-        document_url: link to a purchase, `{id}` where its id goes.
+        link: returns the link to a purchase by its Cin7 id.
     """
     groups: dict[tuple[Cause, str, str], list[Difference]] = {}
     for difference in closing.tie_out.differences:
@@ -193,7 +196,7 @@ def items(closing: Closing, document_url: str) -> list[Item]:
                 sum((d.amount for d in moves), ZERO),
                 detail,
                 first.day,
-                document_url.format(id=first.cin7_id) if first.cin7_id else "",
+                link(first.cin7_id),
                 first.cin7_number or "",
                 tuple(d for d in moves if d.amount),
             )

@@ -12,14 +12,15 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 import sqlalchemy as sa
 
 from mlc_pipeline.staging.keys import among
-from mlc_pipeline.staging.load import Loaded, Stamp, load_pages, note_rejected
+from mlc_pipeline.staging.load import Loaded, Stamp, load_pages, note_rejected, upsert
+from mlc_pipeline.staging.operations import read_days
 from mlc_pipeline.staging.tables import SYSPRO
 from mlc_pipeline.staging.waiting import invoices_waiting_for
 from mlc_pipeline.syspro.entities import Entity
@@ -47,12 +48,16 @@ class Extraction:
     def dated(self, name: str, first: date, last: date) -> Loaded:
         """Read the rows of an entity whose date is from first to last, both included."""
         entity, table = self.entities[name], SYSPRO[name]
-        return self._load(
+        with self.engine.connect() as connection:
+            began = connection.execute(sa.select(sa.func.clock_timestamp())).scalar_one()
+        loaded = self._load(
             name,
             DateRange(_date_column(entity), first, last),
             table.c.partition.between(first, last),
             (first, last),
         )
+        self._note_read(name, first, last, began)
+        return loaded
 
     def undated(self, name: str) -> Loaded:
         """Read the rows of an entity that have no date, so that none is overlooked."""
@@ -86,6 +91,21 @@ class Extraction:
             total.rows += loaded.rows
             total.removed += loaded.removed
         return len(wanted), total
+
+    def _note_read(self, name: str, first: date, last: date, began: datetime) -> None:
+        """Remember when the days were read: what came into SYSPRO later was not seen."""
+        rows = [
+            {
+                "connection": self.stamp.connection,
+                "entity": name,
+                "day": first + timedelta(days=n),
+                "run_id": self.stamp.run_id,
+                "read_at": began,
+            }
+            for n in range((last - first).days + 1)
+        ]
+        with self.engine.begin() as connection:
+            upsert(connection, read_days, rows)
 
     def _load(
         self,

@@ -28,6 +28,18 @@ fingerprints = sa.Table(
     comment="What a day was pushed from last: count, sum and hash of its rows.",
 )
 
+read_days = sa.Table(
+    "read_days",
+    metadata,
+    sa.Column("connection", sa.Text, primary_key=True),
+    sa.Column("entity", sa.Text, primary_key=True),
+    sa.Column("day", sa.Date, primary_key=True),
+    sa.Column("run_id", sa.Text, nullable=False),
+    sa.Column("read_at", _TIME, nullable=False, comment="when the last reading began"),
+    schema="control",
+    comment="When SYSPRO was last read for a day; a day without rows has one too.",
+)
+
 changes = sa.Table(
     "changes",
     metadata,

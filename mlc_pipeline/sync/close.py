@@ -10,14 +10,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any, Protocol
+from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
 
 from mlc_pipeline.cin7.errors import NotFound
+from mlc_pipeline.connection.model import Connection
 from mlc_pipeline.staging.load import upsert
+from mlc_pipeline.staging.operations import read_days
 from mlc_pipeline.staging.tables import CIN7, PUSH, SYSPRO, documents, writes
 from mlc_pipeline.staging.tie_out_tables import seen_purchases, tied_days
 from mlc_pipeline.sync.causes import MEANINGS
@@ -93,7 +96,8 @@ class Closing:
         stopped: what is held, waiting or failed, dated up to the period's end.
         changed: what changed in SYSPRO since the period was closed.
         closed_at: when it was closed; None when it is open.
-        unread: days that no run has read, planned, pushed and compared.
+        unread: days that are over, and that no run has read, planned, pushed and compared
+            since they ended.
         as_of: when SYSPRO was read, at the day that was read longest ago.
         suppliers: names by SYSPRO code.
         accounts: names by Cin7 code.
@@ -225,8 +229,8 @@ def _reasons(closing: Closing, begun: Sequence[str], today: date) -> list[str]:
         found.append(f"The period is not over: it ends on {period.last}.")
     if closing.unread:
         found.append(
-            f"{len(closing.unread)} day(s) were never synchronised, the first is "
-            f"{closing.unread[0]}: run `mlc sync {closing.connection} --from "
+            f"{len(closing.unread)} day(s) were not read from SYSPRO since they ended, the "
+            f"first is {closing.unread[0]}: run `mlc sync {closing.connection} --from "
             f"{closing.unread[0]} --to {closing.unread[-1]}`."
         )
     if begun:
@@ -292,16 +296,9 @@ def _read_rest(connection: sa.Connection, closing: Closing, context: PlanContext
         closing.closed_at = max(row.closed_at for row in standing.values())
         changed = changed_days(connection, name, period.first, period.last)
         closing.changed = [change for found in changed.values() for change in found]
-    table = tied_days
-    query = sa.select(table.c.partition, table.c.compared_at).where(
-        table.c.connection == name, table.c.partition.between(period.first, period.last)
-    )
-    tied = {row.partition: row.compared_at for row in connection.execute(query)}
-    first = max(period.first, context.connection.start_date)
-    wanted = [first + timedelta(days=n) for n in range((period.last - first).days + 1)]
-    today = closing.at.date()
-    closing.unread = [day for day in wanted if day not in tied and day <= today]
-    closing.as_of = min(tied.values(), default=None)
+    read = _read_at(connection, name, period)
+    closing.as_of = min(read.values(), default=None)
+    closing.unread = _unread(read, closing, context.connection)
     suppliers, accounts = SYSPRO["suppliers"], CIN7["accounts"]
     closing.suppliers = dict(
         connection.execute(
@@ -321,6 +318,44 @@ def _read_rest(connection: sa.Connection, closing: Closing, context: PlanContext
         .tuples()
         .all()
     )
+
+
+def _read_at(connection: sa.Connection, name: str, period: Period) -> dict[date, datetime]:
+    """Return when SYSPRO was read for each day that was also compared."""
+    invoices, postings = read_days.alias(), read_days.alias()
+    day = tied_days.c.partition
+
+    def of(table: sa.FromClause, entity: str) -> sa.ColumnElement[bool]:
+        return sa.and_(table.c.connection == name, table.c.entity == entity, table.c.day == day)
+
+    query = (
+        sa.select(
+            day,
+            sa.func.least(invoices.c.read_at, postings.c.read_at, tied_days.c.compared_at),
+        )
+        .join(invoices, of(invoices, "invoices"))
+        .join(postings, of(postings, "postings"))
+        .where(tied_days.c.connection == name, day.between(period.first, period.last))
+    )
+    return dict(connection.execute(query).tuples().all())
+
+
+def _unread(
+    read: Mapping[date, datetime], closing: Closing, settings: Connection
+) -> list[date]:
+    """Return the days that are over and that SYSPRO was not read for since.
+
+    What is entered on a day after it was read is not staged, so it would be missed.
+    """
+    zone = ZoneInfo(settings.time_zone)
+    first = max(closing.period.first, settings.start_date)
+    count = (closing.period.last - first).days + 1
+    found = []
+    for day in (first + timedelta(days=n) for n in range(count)):
+        over = datetime.combine(day + timedelta(days=1), time.min, zone)
+        if over <= closing.at and (day not in read or read[day] < over):
+            found.append(day)
+    return found
 
 
 _STOPPED = (Outcome.HELD, Outcome.WAITING, Outcome.FAILED)

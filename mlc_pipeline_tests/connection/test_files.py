@@ -165,6 +165,8 @@ MISTAKES = [
         "found 20160404, expected a date of the calendar",
     ),
     ("2016-04-04", "04/04/2016", "start_date", "start_date", "written YYYY-MM-DD"),
+    ("2016-04-04", "9999-12-31", "start_date", "start_date", "from 1990-01-01 to 2100-12-31"),
+    ("2016-04-04", "0001-01-01", "start_date", "start_date", "from 1990-01-01 to 2100-12-31"),
     (
         "Europe/London",
         "Europe/Lodnon",

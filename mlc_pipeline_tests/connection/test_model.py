@@ -81,6 +81,13 @@ def test_a_document_link_names_the_id_once(url):
         connection(cin7={"document_url": url})
 
 
+def test_a_document_link_may_have_other_braces():
+    url = "https://host/{tenant}?at={}#{id}"
+    settings = connection(cin7={"document_url": url})
+    assert settings.cin7.link("4f2a") == "https://host/{tenant}?at={}#4f2a"
+    assert settings.cin7.link(None) == ""
+
+
 def test_a_connection_cannot_be_changed_nor_shown_with_its_input():
     with pytest.raises(ValidationError):
         connection().name = "beta"

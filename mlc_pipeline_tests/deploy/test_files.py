@@ -143,3 +143,23 @@ def test_the_image_copies_what_there_is_and_installs_extras_that_there_are() -> 
     (extras,) = re.findall(r"^ARG EXTRAS=\[(.+)\]$", text, re.MULTILINE)
     assert set(extras.split(",")) <= set(project["optional-dependencies"])
     assert re.search(r"^USER (?!root)\w+$", text, re.MULTILINE)
+
+
+def test_a_container_starts_no_database_that_goes_with_it() -> None:
+    text = (DEPLOY / "Dockerfile").read_text(encoding="utf-8")
+    assert "MLC_EMBEDDED_DATABASE=off" in text
+    page = (ROOT / "docs" / "deployment.md").read_text(encoding="utf-8")
+    daemon = HELM["dagsterDaemon"]["envSecrets"][0]["name"]
+    secrets = {HELM["global"]["postgresqlSecretName"], daemon}
+    assert {name for name in secrets if f"secret generic {name} " not in page} == set()
+
+
+def test_what_compose_keeps_is_made_in_the_image_for_the_user_who_writes_it() -> None:
+    text = (DEPLOY / "Dockerfile").read_text(encoding="utf-8")
+    (made,) = re.findall(r"mkdir -p (.+?) \\\n", text)
+    (owned,) = re.findall(r"chown -R mlc (.+)\n", text)
+    for volume in COMPOSE["services"]["code"]["volumes"]:
+        source, place = volume.split(":")[:2]
+        if source in COMPOSE["volumes"]:
+            assert place in made.split(), place
+            assert any(place.startswith(top) for top in owned.split()), place

@@ -82,7 +82,7 @@ def mail_server() -> Iterator[Mailbox]:
             for line in iter(self.rfile.readline, b""):
                 word = line.strip().upper().split(b" ")[0].split(b":")[0]
                 if word in (b"EHLO", b"HELO"):
-                    self._say("250 here")
+                    self._say("250-here\r\n250 AUTH PLAIN")
                 elif word == b"RCPT":
                     recipients.append(line.decode().partition("<")[2].partition(">")[0])
                     self._say("250 ok")

@@ -12,6 +12,9 @@ import sqlalchemy as sa
 
 from mlc_pipeline.automation.alert_book import RETRY_MINUTES, AlertBook, Cause
 from mlc_pipeline.automation.delivery import Alert, NotDelivered
+from mlc_pipeline.automation.mail import send
+from mlc_pipeline.automation.webhook import post
+from mlc_pipeline.connection.model import Email
 from mlc_pipeline.staging.operations import alert_messages
 from mlc_pipeline.vault import environment_variable
 from mlc_pipeline_tests.e2e import companies
@@ -174,6 +177,28 @@ def test_an_outage_is_one_alert_and_its_end_one_more(
             assert value not in everything, name
 
 
+def test_a_secret_that_cannot_be_used_stops_that_message_alone_and_is_not_shown(
+    receivers: tuple[Webhook, Mailbox],
+) -> None:
+    alert = Alert("acme", "raised", "SYSPRO is down")
+    for address in ("https://[hook-w0rd", "https://host:w0rd/", "https://ho\x00st/w0rd"):
+        with pytest.raises(NotDelivered) as caught:
+            post(address, alert.slack())
+        assert "w0rd" not in str(caught.value)
+    settings = Email(
+        to=("ap@acme.example",),
+        sender="mlc@acme.example",
+        host="127.0.0.1",
+        port=receivers[1].port,
+        security="none",
+        user="mlc",
+    )
+    with pytest.raises(NotDelivered, match="not ASCII") as caught:
+        send(settings, "gehe\u00efm-w0rd", alert)
+    assert "w0rd" not in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
 def test_a_red_check_is_told_until_it_is_green(
     start: Start, receivers: tuple[Webhook, Mailbox]
 ) -> None:
@@ -184,6 +209,10 @@ def test_a_red_check_is_told_until_it_is_green(
         pair.run(DAY)
         daemon.ask_sensor("alerts")
         pair.run(DAY)
+        daemon.ask_sensor("alerts")
+        # A run that has begun has said nothing about the check yet.
+        sync = daemon.definitions.resolve_job_def("checked_sync")
+        instance.create_run_for_job(sync)
         daemon.ask_sensor("alerts")
         assert [got["text"] for got in hook.got] == [
             "[checked] Alert: mapping/gl_accounts, check every_code_is_mapped is red"

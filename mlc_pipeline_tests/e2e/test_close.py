@@ -14,8 +14,10 @@ from typer.testing import CliRunner
 
 from mlc_pipeline.cli import app
 from mlc_pipeline.closing import Closed, close_period
+from mlc_pipeline.database import engine
 from mlc_pipeline.sandbox.cin7.wire import decode, encode
 from mlc_pipeline.sandbox.company.model import Company, Invoice, Supplier
+from mlc_pipeline.staging.operations import read_days
 from mlc_pipeline.sync.booked import by_account
 from mlc_pipeline.sync.causes import Cause
 from mlc_pipeline.sync.period import Period
@@ -302,6 +304,25 @@ def test_what_comes_into_a_closed_period_is_found_and_held_until_policy_or_perso
     gone = _close(pair)
     assert {c.what for c in gone.closing.changed} == {"changed"}
     assert {d.cause for d in gone.closing.tie_out.blocking()} == {Cause.VANISHED_IN_SYSPRO}
+
+
+def test_a_day_that_was_read_before_it_ended_keeps_its_period_open(start: Start) -> None:
+    pair = start(companies.one_invoice())
+    pair.run(DAY, LAST)
+    noon = datetime(LAST.year, LAST.month, LAST.day, 12, tzinfo=UTC)
+    with engine(pair.environ).begin() as connection:
+        connection.execute(
+            read_days.update()
+            .where(read_days.c.day == LAST, read_days.c.connection == pair.name)
+            .values(read_at=noon)
+        )
+    early = _close(pair, record=True)
+    assert (early.exit_code, early.is_recorded) == (3, False)
+    assert (early.closing.unread, early.closing.as_of) == ([LAST], noon)
+    assert f"--from {LAST} --to {LAST}" in early.closing.reasons[0]
+
+    pair.run(LAST, LAST)
+    assert _close(pair).exit_code == 0
 
 
 def test_a_posting_of_another_period_is_explained_and_not_to_look_at(start: Start) -> None:

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from mlc_pipeline.cli import app
 from mlc_pipeline.vault import environment_variable
 from mlc_pipeline_tests.e2e import companies
-from mlc_pipeline_tests.e2e.companies import DAY
+from mlc_pipeline_tests.e2e.companies import DAY, day
 from mlc_pipeline_tests.e2e.conftest import Start
 from mlc_pipeline_tests.e2e.pair import Pair
 
@@ -89,6 +89,18 @@ def test_a_secret_is_read_from_standard_input_and_never_shown(pair: Pair) -> Non
     assert "cin7_account_id" in listed
 
 
+def test_a_secret_of_the_environment_is_shown_to_be_the_one_that_is_used(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _run("secret", "set", pair.name, "cin7_account_id", text="sealed\n")
+    variable = environment_variable(pair.name, "cin7_account_id")
+    monkeypatch.delenv(variable)
+    sealed = _run("secret", "list", pair.name)[1]
+    monkeypatch.setenv(variable, "given")
+    given = _run("secret", "list", pair.name)[1]
+    assert ("not used" in sealed, "the sealed one is not used" in given) == (False, True)
+
+
 def test_a_secret_that_the_connection_does_not_have_is_refused_by_name(pair: Pair) -> None:
     code, output = _run("secret", "set", pair.name, "cin7_acount_id", text="x")
     assert code == 2
@@ -104,6 +116,27 @@ def test_status_shows_what_is_in_cin7_and_which_connections_are_broken(pair: Pai
     assert code == 0
     assert "purchase orders" in output
     assert "broken is left out" in output
+
+
+@pytest.mark.parametrize("command", ["sync", "plan", "replay", "backfill"])
+def test_days_without_a_partition_are_refused_before_anything_is_read(
+    pair: Pair, command: str
+) -> None:
+    for first, last, found in (
+        (DAY, "2099-01-01", "after today"),
+        (day(2), DAY, "the earlier day first"),
+        ("2001-01-01", DAY, "start_date"),
+    ):
+        code, output = _run(command, pair.name, "--from", str(first), "--to", str(last))
+        words = " ".join(output.replace("│", " ").split())
+        assert (code, found in words) == (2, True), output
+    assert pair.reads() == {}
+
+
+def test_a_backfill_that_nobody_can_be_asked_about_did_not_succeed(pair: Pair) -> None:
+    code, said = _run("backfill", pair.name, "--from", str(DAY), "--to", str(DAY))
+    assert (code, "--yes" in said) == (2, True)
+    assert pair.writes() == {}
 
 
 def test_an_unknown_connection_is_told_where_it_was_looked_for(pair: Pair) -> None:

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import logging
+import re
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
 
+from mlc_pipeline import database
 from mlc_pipeline.assets.columns import column_schema
 from mlc_pipeline.assets.runtime import runtime_resource
 from mlc_pipeline.automation.schedules import range_tags
-from mlc_pipeline.definitions import build_definitions, job_name, load_sites
+from mlc_pipeline.connection import model
+from mlc_pipeline.connection.errors import ConnectionsFolderError
+from mlc_pipeline.definitions import build_definitions, every_connection, job_name, load_sites
 from mlc_pipeline.sandbox.company import cin7_account, write_connection
 from mlc_pipeline.sandbox.company.model import Company, Supplier
-from mlc_pipeline.sync.vocabulary import Outcome
+from mlc_pipeline.staging.tables import PUSH, SYSPRO
+from mlc_pipeline.sync.vocabulary import Kind, Outcome
 from mlc_pipeline_tests.e2e import companies
 from mlc_pipeline_tests.e2e.companies import DAY, day, invoice, postings
 from mlc_pipeline_tests.e2e.conftest import Start
@@ -78,6 +83,29 @@ def test_a_broken_connection_is_told_and_leaves_the_others_alone(
     assert _prefixes(keys) == {"good"}
     assert "broken" in caplog.text
     assert "start_dat" in caplog.text
+
+
+def test_what_dagster_refuses_of_a_connection_leaves_the_others_alone(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _write(tmp_path, "good", "strange")
+    file = tmp_path / "strange" / "connection.yaml"
+    monkeypatch.setattr(model, "_LATEST", date.max)  # let pass what Dagster cannot count
+    file.write_text(
+        re.sub("start_date: .*", "start_date: 9999-12-31", file.read_text()), encoding="utf-8"
+    )
+    with caplog.at_level(logging.ERROR):
+        loaded = every_connection(tmp_path)
+    dg.Definitions.validate_loadable(loaded)
+    assert _prefixes(loaded.resolve_asset_graph().get_all_asset_keys()) == {"good"}
+    assert "strange is left out" in caplog.text
+
+
+def test_a_folder_of_connections_that_is_not_there_is_no_empty_green_location(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(ConnectionsFolderError, match="MLC_CONNECTIONS_DIR"):
+        every_connection(tmp_path / "nowhere")
 
 
 def _tick(schedule: dg.ScheduleDefinition, moment: datetime) -> Any:
@@ -322,3 +350,33 @@ def test_no_secret_stands_in_what_dagster_keeps(start: Start) -> None:
     for name, secret in pair.environ.items():
         if name.startswith("MLC_SECRET_"):
             assert secret not in text, name
+
+
+def test_a_check_that_runs_alone_looks_at_the_last_run_and_is_never_green_for_nothing(
+    start: Start,
+) -> None:
+    pair = start(companies.six_documents(), name="alone")
+    definitions = build_definitions(
+        [(pair.connection, pair.folder)], {"runtime": runtime_resource(pair.environ)}
+    )
+    looked = [("syspro", "invoices", "schema"), ("push", "invoices", "conservation")]
+    keys = {dg.AssetCheckKey(dg.AssetKey(["alone", *key[:2]]), key[2]) for key in looked}
+    job = definitions.resolve_job_def(job_name("alone")).get_subset(
+        asset_selection=set(), asset_check_selection=keys
+    )
+
+    def alone() -> list[dg.AssetCheckEvaluation]:
+        with pair.dagster() as instance:
+            job.execute_in_process(instance=instance, raise_on_error=False)
+        return [pair.check(*key) for key in looked]
+
+    assert [(c.passed, (c.description or "")[:20]) for c in alone()] == [
+        (False, "nothing was compared")
+    ] * 2
+    pair.run(DAY)
+    assert [check.passed for check in alone()] == [True, True]
+    push, staged = PUSH["invoices"], SYSPRO["invoices"]
+    with database.engine(pair.environ).begin() as connection:
+        connection.execute(push.delete().where(push.c.kind == Kind.CREDIT_NOTE))
+        connection.execute(staged.update().where(staged.c.value < 0).values(invoice=" "))
+    assert [check.passed for check in alone()] == [False, False]

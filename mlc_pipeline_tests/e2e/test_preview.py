@@ -7,8 +7,10 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from mlc_pipeline.assets.documents import APPROVED
+from mlc_pipeline.cli import app
 from mlc_pipeline.cycle import WRITING, run_cycle
 from mlc_pipeline.preview import (
     PlanFileError,
@@ -95,6 +97,24 @@ def test_a_plan_is_refused_when_the_world_changed_before_or_meanwhile(
     assert pair.writes() == {}
     last = pair.run(DAY)
     assert counted(last, Outcome.CREATED) >= 1
+
+
+def test_red_checks_are_shown_with_the_plan_and_an_outage_is_no_changed_world(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pair = start(companies.unmapped_invoice(), name="unmapped")
+    monkeypatch.setenv("MLC_CONNECTIONS_DIR", str(pair.folder.parent))
+    for name, value in pair.environ.items():
+        monkeypatch.setenv(name, value)
+    file = tmp_path / "plan.json"
+    days = ("--from", str(DAY), "--to", str(DAY))
+    planned = CliRunner().invoke(app, ["plan", pair.name, *days, "--out", str(file)])
+    assert planned.exit_code == 3, planned.output
+    assert "check every_code_is_mapped: GL codes without" in planned.output
+    pair.syspro.control("faults", {"path": "/logon", "kind": "html", "times": 100_000})
+    applied = CliRunner().invoke(app, ["apply", str(file)])
+    assert applied.exit_code == 1, applied.output
+    assert pair.writes() == {}
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": "mlc plan 0"}'])

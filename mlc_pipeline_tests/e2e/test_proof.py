@@ -216,3 +216,23 @@ def test_what_is_held_goes_through_by_its_reason_once_the_cause_is_gone(
     assert [e["action"] for e in events].count("held") == 1
     assert events[-1]["action"] == "released"
     assert outcomes(pair.run(DAY), Kind.INVOICE) == {"unchanged": 1}
+
+
+def test_verifying_some_days_says_what_it_did_not_look_for_and_refuses_what_does_nothing(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pair = started(start, companies.one_invoice(), monkeypatch)
+    pair.run(DAY)
+    one = ("--partition", str(DAY))
+    code, said = mlc("verify", pair.name, *one)
+    assert (code, "Not looked for" in said) == (0, True)
+    assert "Not looked for" not in mlc("verify", pair.name)[1]
+    assert as_json("verify", pair.name, *one)["unknown_looked_for"] is False
+    assert as_json("verify", pair.name)["unknown_looked_for"] is True
+    for words in (
+        (*one, "--repair", "adopt"),
+        (*one, "--from", str(DAY)),
+        ("--from", "2026-03-05", "--to", "2026-03-04"),
+        ("--document", "020001"),
+    ):
+        assert mlc("verify", pair.name, *words)[0] == 2, words

@@ -12,6 +12,7 @@ import dagster as dg
 import pytest
 
 from mlc_pipeline.assets.runtime import Runtime
+from mlc_pipeline.automation import sensors
 from mlc_pipeline.automation.days import due_since
 from mlc_pipeline.automation.requests import ranges
 from mlc_pipeline.automation.sensors import RETRY_MINUTES
@@ -19,7 +20,7 @@ from mlc_pipeline.sandbox.company.model import Company
 from mlc_pipeline.staging.watch import NOT_PUSHED, watched
 from mlc_pipeline.sync import rows
 from mlc_pipeline.syspro.entities import ENTITIES
-from mlc_pipeline.vault import environment_variable
+from mlc_pipeline.vault import SealedSessionStore, environment_variable
 from mlc_pipeline_tests.e2e import companies
 from mlc_pipeline_tests.e2e.companies import DAY, KEY, ORDER, day, invoice, postings
 from mlc_pipeline_tests.e2e.conftest import Start
@@ -143,6 +144,21 @@ def test_what_appears_changes_or_vanishes_in_past_days_runs_exactly_those_days(
     pair.assert_clean()
 
 
+def test_a_watch_that_could_not_look_is_red(start: Start) -> None:
+    pair = start(_spread(), name="busy", **NARROW)
+    pair.configure(syspro={"session_wait_seconds": 0})
+    runtime, settings = Runtime(pair.environ), pair.connection.syspro
+    operator = SealedSessionStore(
+        runtime.vault, runtime.engine, pair.name, settings.enet_url, settings.operator
+    )
+    with daemon_of(pair, 20) as daemon:
+        with operator.lock(0):
+            assert not daemon.schedule("watch")[0].succeeded
+        daemon.moment += timedelta(days=1)
+        assert daemon.schedule("watch")[0].succeeded
+    runtime.close()
+
+
 def test_days_older_than_the_watched_ones_are_found_by_journal_date_and_open_orders(
     start: Start,
 ) -> None:
@@ -166,7 +182,7 @@ def test_days_older_than_the_watched_ones_are_found_by_journal_date_and_open_ord
 
 
 def test_a_mapping_that_is_there_at_last_runs_the_days_that_were_held_for_it(
-    start: Start,
+    start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = companies.unmapped_invoice()
     other = replace(
@@ -193,7 +209,9 @@ def test_a_mapping_that_is_there_at_last_runs_the_days_that_were_held_for_it(
             r for r in read_csv(pair.folder, "gl_accounts") if r["syspro_code"] == "7010"
         ]
         pair.map_account("7990", known["cin7_account"])
-        assert _asked(daemon.ask_schedule("catch_up")) == [(0, 0), (4, 4)]
+        with monkeypatch.context() as few:
+            few.setattr(sensors, "MOST_HELD_DAYS", 1)
+            assert _asked(daemon.ask_schedule("catch_up")) == [(0, 0), (4, 4)]
         daemon.sensor("held_resolved")
         assert _requested(daemon, "resolved") == [(0, 0), (4, 4)]
         assert all(ran.succeeded for ran in daemon.ran)

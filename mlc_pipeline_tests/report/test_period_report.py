@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import csv
 import re
+from collections import Counter
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
+from mlc_pipeline.commands.map import write_proposals
 from mlc_pipeline.report import view
 from mlc_pipeline.report.period import write_report
 from mlc_pipeline.report.place import report_folder
@@ -18,9 +20,10 @@ from mlc_pipeline.sync.causes import Cause
 from mlc_pipeline.sync.close import Closing, Stopped
 from mlc_pipeline.sync.closings import ChangeSince
 from mlc_pipeline.sync.period import Difference, Period, PeriodTieOut
+from mlc_pipeline.sync.proposals import Proposal, SysproAccount
 
 HOSTILE = '=HYPERLINK("http://x")</td><script>alert(1)</script>'
-URL = "https://inventory.example/PurchaseAdvanced#{id}"
+LINK = "https://inventory.example/PurchaseAdvanced#{}".format
 AT = datetime(2026, 4, 2, 9, tzinfo=UTC)
 
 
@@ -58,7 +61,7 @@ def closing(suppliers: int = 1) -> Closing:
 
 @pytest.fixture
 def page(tmp_path: Path) -> str:
-    return write_report(closing(), tmp_path, URL).read_text(encoding="utf-8")
+    return write_report(closing(), tmp_path, LINK).read_text(encoding="utf-8")
 
 
 def test_the_page_says_what_it_is_about(page: str) -> None:
@@ -80,17 +83,26 @@ def test_the_page_asks_nothing_of_anybody(page: str) -> None:
 
 
 def test_a_name_stays_a_name_in_a_spreadsheet(tmp_path: Path) -> None:
-    write_report(closing(), tmp_path, URL)
+    write_report(closing(), tmp_path, LINK)
     for path in tmp_path.glob("*.csv"):
         with path.open(encoding="utf-8-sig", newline="") as file:
             rows = list(csv.reader(file))
         assert not [c for row in rows for c in row if c.startswith("=")], path.name
 
 
+def test_a_name_stays_a_name_in_the_proposals_of_accounts_too(tmp_path: Path) -> None:
+    account = SysproAccount("exact", "7010", Counter({"=HYPERLINK(1)": 1}), amount=d("-5"))
+    target = tmp_path / "proposals.csv"
+    write_proposals(target, [Proposal(account, "400", "@Sales", "", 90, "names are alike")])
+    (row,) = csv.DictReader(target.open(encoding="utf-8"))
+    assert (row["note"], row["cin7_name"]) == ("'=HYPERLINK(1)", "'@Sales")
+    assert (row["syspro_code"], row["amount"]) == ("7010", "-5.00")
+
+
 def test_a_ready_period_says_what_is_carried_forward(tmp_path: Path) -> None:
     ready = closing()
     ready.reasons, ready.changed = [], []
-    page = write_report(ready, tmp_path, URL).read_text(encoding="utf-8")
+    page = write_report(ready, tmp_path, LINK).read_text(encoding="utf-8")
     assert "2026-03 is ready to close" in page
     assert "2 document(s) over 75.00 GBP are carried forward" in page
 
@@ -98,7 +110,7 @@ def test_a_ready_period_says_what_is_carried_forward(tmp_path: Path) -> None:
 def test_an_empty_period_has_a_page_too(tmp_path: Path) -> None:
     period = Period.parse("2026-03")
     empty = Closing("acme", period, "GBP", AT, PeriodTieOut(period))
-    assert "ready to close" in write_report(empty, tmp_path, URL).read_text(encoding="utf-8")
+    assert "ready to close" in write_report(empty, tmp_path, LINK).read_text(encoding="utf-8")
 
 
 def test_a_long_table_keeps_its_sum(tmp_path: Path) -> None:
@@ -112,7 +124,7 @@ def test_a_long_table_keeps_its_sum(tmp_path: Path) -> None:
         assert table.shown[0].is_blocked
         total = table.total
         assert total.syspro + sum(total.steps.values()) == total.cin7
-    write_report(many, tmp_path, URL)
+    write_report(many, tmp_path, LINK)
     rows = (tmp_path / "suppliers.csv").read_text(encoding="utf-8-sig").splitlines()
     assert len(rows) == view.SHOWN + 5 + 1
 

@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from mlc_pipeline.staging import extract
 from mlc_pipeline.staging.extract import CounterpartReader, Counterparts, Extraction
 from mlc_pipeline.staging.load import Stamp
+from mlc_pipeline.staging.operations import read_days
 from mlc_pipeline.staging.tables import SYSPRO, rejected_rows
 from mlc_pipeline.syspro.entities import ENTITIES, Entity
 from mlc_pipeline.syspro.reader import (
@@ -172,6 +173,16 @@ def staged(engine: sa.Engine, entity: str) -> list[Any]:
 
 
 # --- by day, without a day, whole ---
+
+
+def test_a_day_without_rows_is_remembered_as_read_from_when_the_reading_began(
+    engine: sa.Engine,
+) -> None:
+    work = extraction(engine, ScriptedReader({"invoices": [invoice()]}))
+    work.dated("invoices", EARLIER, DAY)
+    query = sa.select(read_days.c.day).where(read_days.c.entity == "invoices")
+    with engine.connect() as connection:
+        assert len(set(connection.execute(query).scalars())) == 31
 
 
 def test_days_are_read_by_the_date_column_and_put_into_their_partitions(
