@@ -5,15 +5,17 @@ What must not come in: the comparison, the report.
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
 from rich.table import Table
 
 from mlc_pipeline.commands.shared import ConnectionName, err, open_connection, out
-from mlc_pipeline.sync.close import Closing
-from mlc_pipeline.sync.period import Period
+
+if TYPE_CHECKING:  # pandas takes a while to load, and the other commands do without
+    from mlc_pipeline.sync.close import Closing
+    from mlc_pipeline.sync.period import Period
 
 
 def close(
@@ -37,6 +39,8 @@ def close(
     Reads Cin7, and SYSPRO as last staged; writes to neither. Exit code 0: ready; 3: not
     ready, with reasons; 1: it failed.
     """
+    from mlc_pipeline.sync.period import Period
+
     settings, folder = open_connection(connection)
     try:
         days = Period.parse(period)
