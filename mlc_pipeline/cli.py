@@ -255,7 +255,7 @@ LimitOption = Annotated[
 _LIMIT = 30_000
 
 
-@app.command(epilog="Examples: `mlc sandbox` · `mlc sandbox --data ../shared/data/wwi --whole`")
+@app.command(epilog="Examples: `mlc sandbox` · `mlc sandbox --data path/to/pack --whole`")
 def sandbox(
     data: DataOption = None,
     whole: WholeOption = False,
@@ -271,7 +271,7 @@ def sandbox(
         _wait_for_interrupt()
 
 
-@app.command(epilog="Examples: `mlc demo` · `mlc demo --data ../shared/data/sheffield`")
+@app.command(epilog="Examples: `mlc demo` · `mlc demo --data path/to/pack`")
 def demo(
     data: DataOption = None,
     whole: WholeOption = False,
