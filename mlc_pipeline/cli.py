@@ -40,7 +40,6 @@ from mlc_pipeline.commands.shared import (
 )
 from mlc_pipeline.commands.verify import verify
 from mlc_pipeline.commands.where import where
-from mlc_pipeline.connection.errors import ConnectionsFolderError
 from mlc_pipeline.connection.files import connections_directory, load_connections
 from mlc_pipeline.connection.model import Connection
 
@@ -409,6 +408,3 @@ def _stop(process: subprocess.Popen[bytes] | subprocess.Popen[str]) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-
-
-__all__ = ["ConnectionsFolderError", "app", "main"]
