@@ -40,7 +40,6 @@ from mlc_pipeline.commands.shared import (
 )
 from mlc_pipeline.commands.verify import verify
 from mlc_pipeline.commands.where import where
-from mlc_pipeline.connection.errors import ConnectionsFolderError
 from mlc_pipeline.connection.files import connections_directory, load_connections
 from mlc_pipeline.connection.model import Connection
 
@@ -255,7 +254,7 @@ LimitOption = Annotated[
 _LIMIT = 30_000
 
 
-@app.command(epilog="Examples: `mlc sandbox` · `mlc sandbox --data ../shared/data/wwi --whole`")
+@app.command(epilog="Examples: `mlc sandbox` · `mlc sandbox --data path/to/pack --whole`")
 def sandbox(
     data: DataOption = None,
     whole: WholeOption = False,
@@ -271,7 +270,7 @@ def sandbox(
         _wait_for_interrupt()
 
 
-@app.command(epilog="Examples: `mlc demo` · `mlc demo --data ../shared/data/sheffield`")
+@app.command(epilog="Examples: `mlc demo` · `mlc demo --data path/to/pack`")
 def demo(
     data: DataOption = None,
     whole: WholeOption = False,
@@ -409,6 +408,3 @@ def _stop(process: subprocess.Popen[bytes] | subprocess.Popen[str]) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-
-
-__all__ = ["ConnectionsFolderError", "app", "main"]

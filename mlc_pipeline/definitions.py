@@ -61,7 +61,7 @@ def connection_definitions(site: Site, clock: Clock = now) -> dg.Definitions:
     job = dg.define_asset_job(
         job_name(site.name),
         selection=dg.AssetSelection.key_prefixes([site.name]),
-        description=f"One sync cycle of {site.name}: extract, plan, push, tie out.",
+        description=_described(site, "One sync cycle: extract, plan, push, tie out."),
         tags={"connection": site.name},
     )
     assets = [
@@ -89,6 +89,12 @@ def connection_definitions(site: Site, clock: Clock = now) -> dg.Definitions:
             *[supplier_sensor(site.connection, each) for each in both_ways],
         ],
     )
+
+
+def _described(site: Site, what: str) -> str:
+    """Return what the UI says of a job, after what the connection's file says of itself."""
+    about = site.connection.description.strip().rstrip(".")
+    return f"{about or site.name}. {what}"
 
 
 def build_definitions(

@@ -4,7 +4,9 @@ What must not come in: assets, business rules.
 """
 
 import functools
-from collections.abc import Callable, Iterable, Mapping
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -159,18 +161,29 @@ def plain(compute: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(compute)
     def told(*args: Any, **options: Any) -> Any:
-        try:
+        with _in_words():
             return compute(*args, **options)
-        except Exception as error:
-            if type(error).__module__.partition(".")[0] != "mlc_pipeline":
-                raise
-            raise dg.Failure(
-                str(error),
-                metadata={"error": type(error).__name__},
-                allow_retries=False,
-            ) from None
 
-    return told
+    @functools.wraps(compute)
+    def told_by_and_by(*args: Any, **options: Any) -> Iterator[Any]:
+        with _in_words():
+            yield from compute(*args, **options)
+
+    return told_by_and_by if inspect.isgeneratorfunction(compute) else told
+
+
+@contextmanager
+def _in_words() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        if type(error).__module__.partition(".")[0] != "mlc_pipeline":
+            raise
+        raise dg.Failure(
+            str(error),
+            metadata={"error": type(error).__name__},
+            allow_retries=False,
+        ) from None
 
 
 def runtime_of(context: Any) -> Runtime:

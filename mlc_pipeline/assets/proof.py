@@ -5,7 +5,7 @@ What must not come in: how they are compared.
 
 import dagster as dg
 
-from mlc_pipeline.assets.common import Site, runtime_of, stamp_of, table
+from mlc_pipeline.assets.common import Site, plain, runtime_of, stamp_of, table
 from mlc_pipeline.assets.reference import priority_of
 from mlc_pipeline.sync.comparison import MEANINGS, Comparison, compare
 
@@ -37,6 +37,7 @@ def proof_assets(site: Site) -> list[dg.AssetsDefinition]:
         "in pages of 1,000 purchases.",
         kinds={"rest"},
     )
+    @plain
     def findings(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         runtime = runtime_of(context)
         client = runtime.cin7(site.connection, priority_of(context))

@@ -125,6 +125,7 @@ def mapping_assets(site: Site) -> list[dg.AssetsDefinition]:
             for name in MAPPING
         ],
     )
+    @plain
     def mapping(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:
         runtime, read = runtime_of(context), read_mappings(site.folder)
         for name, target in MAPPING.items():

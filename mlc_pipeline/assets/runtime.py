@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -327,8 +326,3 @@ def runtime_resource(
             opened.close()
 
     return runtime
-
-
-def folder_of(root: Path, connection: Connection) -> Path:
-    """Return the folder of a connection."""
-    return root / connection.name

@@ -15,18 +15,32 @@ import dagster as dg
 import psutil
 
 PROCESS_TAG = "mlc/process"
-"""Run tag of a foreground run: host and process id."""
+"""Run tag of a foreground run: host, process id, and when the process began."""
+
+_CLOCK_STEP = 60.0
+"""Seconds by which setting the clock may move when a process seems to have begun."""
 
 
 def this_process() -> str:
     """Return the value of `PROCESS_TAG` for a run in this process."""
-    return f"{socket.gethostname()}:{os.getpid()}"
+    began = psutil.Process().create_time()
+    return f"{socket.gethostname()}:{os.getpid()}:{began:.0f}"
 
 
 def has_died(run: dg.DagsterRun) -> bool:
-    """Tell whether a run's process is known to be gone; only this host's can be known."""
-    host, _, pid = run.tags.get(PROCESS_TAG, "").rpartition(":")
-    return host == socket.gethostname() and not psutil.pid_exists(int(pid))
+    """Tell whether a run's process is known to be gone; only this host's can be known.
+
+    A process id is given again, in a container that restarts even the same one: so another
+    process of that number is told by when it began.
+    """
+    host, pid, began = (*run.tags.get(PROCESS_TAG, "").split(":"), "", "")[:3]
+    if host != socket.gethostname() or not pid:
+        return False
+    try:
+        now_there = psutil.Process(int(pid)).create_time()
+    except psutil.NoSuchProcess:
+        return True
+    return bool(began) and abs(now_there - float(began)) > _CLOCK_STEP
 
 
 def runs_under_way(instance: dg.DagsterInstance, connection: str) -> list[dg.DagsterRun]:

@@ -16,7 +16,7 @@ from mlc_pipeline.connection.model import Connection
 RANGE_START = "dagster/asset_partition_range_start"
 RANGE_END = "dagster/asset_partition_range_end"
 TRIGGER = "mlc/trigger"
-"""Run tag: what asked for the run, such as cycle, late, resolved, retry, backfill."""
+"""Run tag: what asked for the run, such as cycle, late, retry, suppliers, backfill."""
 
 Clock = Callable[[], datetime]
 """Tells the time, with a zone."""

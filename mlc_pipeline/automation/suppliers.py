@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 import dagster as dg
 
 from mlc_pipeline.assets.runtime import Runtime
-from mlc_pipeline.automation.requests import range_tags
+from mlc_pipeline.automation.requests import TRIGGER, range_tags
 from mlc_pipeline.connection.model import Connection
 from mlc_pipeline.sync.supplier_reading import changed_in_cin7
 
@@ -77,7 +77,11 @@ def supplier_sensor(connection: Connection, job: Any) -> dg.SensorDefinition:
         day = max(today, connection.start_date)
         return dg.RunRequest(
             run_key=run_key(connection.name, changed, answers),
-            tags={"connection": connection.name, **range_tags(day, day)},
+            tags={
+                "connection": connection.name,
+                TRIGGER: "suppliers",
+                **range_tags(day, day),
+            },
         )
 
     return cin7_suppliers

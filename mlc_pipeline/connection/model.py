@@ -738,7 +738,9 @@ class Connection(_Settings):
     """One customer's pair: a SYSPRO company and a Cin7 Core account."""
 
     name: ConnectionName = Field(description="Name of the folder; prefix of the assets")
-    description: str = Field(default="", description="What the UI shows about the connection")
+    description: str = Field(
+        default="", description="What the connection is; the UI shows it with the job"
+    )
     syspro: Syspro = Field(description="The SYSPRO server and company")
     cin7: Cin7 = Field(description="The Cin7 Core account")
     defaults: Defaults = Field(description="Values where no mapping says otherwise")

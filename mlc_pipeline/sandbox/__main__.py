@@ -34,7 +34,7 @@ _EXAMPLE = """
 examples:
   python -m mlc_pipeline.sandbox --home .mlc/sandbox --connections .mlc/connections
   python -m mlc_pipeline.sandbox --home .mlc/sandbox --connections .mlc/connections \\
-      --data ../shared/data/sheffield --days 14
+      --data path/to/pack --days 14
 """
 _SLICE_DAYS = (31, 366)
 _SLICE_DOCUMENTS = (100, 1000)

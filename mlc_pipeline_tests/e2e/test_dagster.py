@@ -64,6 +64,7 @@ def test_two_connections_stand_side_by_side_and_share_nothing(tmp_path: Path) ->
         }
         job = definitions.resolve_job_def(job_name(name))
         assert _prefixes(job.asset_layer.executable_asset_keys) == {name}
+        assert (job.description or "").startswith("Sandbox: ")
         schedule = definitions.resolve_schedule_def(f"{name}_cycle")
         assert schedule.job_name == job_name(name)
         push = definitions.resolve_assets_def(dg.AssetKey([name, "push", "invoices"]))

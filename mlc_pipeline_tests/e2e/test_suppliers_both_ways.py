@@ -515,6 +515,7 @@ def test_a_change_in_cin7_starts_one_small_cycle_and_our_own_write_none(start: S
         masters.edit_cin7(cin7_id, TaxNumber="GB1212")
         told = ask(instance, quiet.cursor)
         (request,) = told.run_requests
+        assert request.tags["mlc/trigger"] == "suppliers"
         again = ask(instance, quiet.cursor)
         assert again.run_requests[0].run_key == request.run_key
         job = definitions.resolve_job_def(f"{pair.name}_suppliers")
