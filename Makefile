@@ -2,6 +2,7 @@
 #   make demo   the main job, end to end, on a made-up company   (DATA=path for a pack)
 #   make dev    the same with the Dagster UI left running         (Ctrl-C stops it)
 #   make test   the tests          make check   linters and types
+#   make ui     the Dagster UI in a real browser; skipped where there is no chromium
 #   make proof  the long tests: random orders, a simulated month, a browser, Celery workers
 #   make faults the fault bench: 300 documents under every fault   (DOCUMENTS=n, SCENARIO=name,
 #               SABOTAGE=no-settle-wait); about an hour
@@ -18,7 +19,7 @@ DATA ?=
 DEMO_OPTIONS := $(if $(DATA),--data $(DATA)) $(if $(WHOLE),--whole) $(if $(DAYS),--days $(DAYS))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test test-fast proof faults check format lock clean
+.PHONY: help demo dev test ui test-fast proof faults check format lock clean
 
 help:
 	@grep -E '^#   ' Makefile | cut -c5-
@@ -41,6 +42,9 @@ test: $(INSTALLED)
 # What takes longer, or needs a browser or Redis.
 proof: $(INSTALLED)
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "proof or celery or ui"
+
+ui: $(INSTALLED)
+	$(BIN)/python -m pytest -m ui
 
 test-fast: $(INSTALLED)
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not e2e and not real_data and not proof and not celery and not ui"
