@@ -20,9 +20,10 @@ from mlc_pipeline.sync.content import Charge, CreditContent, InvoiceContent, Pro
 from mlc_pipeline.sync.journals import JOURNAL_TYPES, is_distribution, stray_reason
 from mlc_pipeline.sync.lines import ProductQuantity, charge, product_line
 from mlc_pipeline.sync.matching import ReceiptIndex, check_match
-from mlc_pipeline.sync.money import CENT, ZERO, allocate, in_foreign, to_base
+from mlc_pipeline.sync.money import CENT, ZERO, allocate, cin7_rate, in_foreign, to_base
 from mlc_pipeline.sync.orders import STOCKED, check_currency, header, receipt_key
 from mlc_pipeline.sync.plan import Hold, Known, PlanContext, Planned, judge, planned
+from mlc_pipeline.sync.rates import check_rate
 from mlc_pipeline.sync.rows import InvoiceRow, MatchRow, OrderLineRow, PostingRow, ReceiptRow
 from mlc_pipeline.sync.vocabulary import READY, REASONS, Kind, Stage, Verdict
 
@@ -129,6 +130,7 @@ def plan_invoice(
         distribution = _distribution(parts, context)
         if is_new:
             _check_new(parts, context)
+            _check_rate(parts, context)
         if is_credit_note:
             content: Content = _credit(parts, context, distribution, dated)
         elif context.known.get((Kind.CREDIT_NOTE, key)) is not None:
@@ -237,6 +239,22 @@ def _check_new(parts: InvoiceParts, context: PlanContext) -> None:
         )
     if parts.credited_value is not None:
         _check_credited(parts, parts.credited_value, context)
+
+
+def _check_rate(parts: InvoiceParts, context: PlanContext) -> None:
+    """Hold a foreign document whose money Cin7's rate does not give, once, before it is sent.
+
+    Raises:
+        Hold: rate_differs.
+    """
+    invoice = parts.invoice
+    rate, mul_div = invoice.exchange_rate, invoice.mul_div
+    if context.currency(invoice.currency) == context.references.base_currency:
+        return
+    used, whose = cin7_rate(rate, mul_div), "to five decimals"
+    check_rate(
+        invoice.value, used, rate, mul_div, context, whose=whose, parts=len(parts.postings)
+    )
 
 
 def _check_credited(parts: InvoiceParts, value: Decimal, context: PlanContext) -> None:

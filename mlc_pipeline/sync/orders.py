@@ -29,6 +29,7 @@ from mlc_pipeline.sync.lines import (
 )
 from mlc_pipeline.sync.money import ZERO, cin7_rate, discounted, rounded
 from mlc_pipeline.sync.plan import Hold, Known, PlanContext, Planned, judge, planned
+from mlc_pipeline.sync.rates import check_rate
 from mlc_pipeline.sync.rows import OrderLineRow, OrderRow, ReceiptRow
 from mlc_pipeline.sync.vocabulary import READY, REASONS, Kind, Stage, Verdict
 
@@ -181,6 +182,7 @@ def plan_order(
         content = order_content(parts, context, stage, known)
         if not content.lines and not content.charges:
             raise Hold("empty", f"purchase order {order.purchase_order} has no lines to send")
+        _check_rate(order, content, context)
         return judge(known, content, may_update=_may_update_order(context))
 
     local = context.connection.syspro.local_currency
@@ -201,6 +203,19 @@ def plan_order(
         ),
         build,
     )
+
+
+def _check_rate(order: OrderRow, content: OrderContent, context: PlanContext) -> None:
+    used = content.header.currency_rate
+    if used is not None:
+        check_rate(
+            content.total,
+            used,
+            order.exchange_rate,
+            order.mul_div,
+            context,
+            whose="to five decimals",
+        )
 
 
 def _cancelled(known: Known | None) -> tuple[Verdict, None, list[Any]]:

@@ -34,6 +34,7 @@ from mlc_pipeline.sync.period import (
 )
 from mlc_pipeline.sync.period_facts import load_facts
 from mlc_pipeline.sync.plan import PlanContext
+from mlc_pipeline.sync.rates import rounding_of
 from mlc_pipeline.sync.rows import InvoiceRow, PostingRow
 from mlc_pipeline.sync.staged import Window
 from mlc_pipeline.sync.vocabulary import Kind, Outcome
@@ -181,7 +182,8 @@ def tie_out_window(
         _add_syspro(one, row.partition, by_invoice.get(key, ()), then)
         result.documents[row.partition] = result.documents.get(row.partition, 0) + 1
         _add_cin7(one, row.partition, document, invoice, context)
-        _merge(result, one, is_foreign=_rate(invoice, context) != 1)
+        percent = context.connection.match.rate_percent
+        _merge(result, one, percent if _rate(invoice, context) != 1 else None)
     if tasks:
         # A document moved into the window is dated before it, or after; one of a locked
         # period is dated otherwise in Cin7.
@@ -309,19 +311,26 @@ def _add_ledger(
     result.ledger = {account: sum_ for account, sum_ in payable.items() if account in known}
 
 
-def _merge(result: TieOut, one: TieOut, *, is_foreign: bool) -> None:
-    """Add one document, naming the cents that converting it moves, if it is foreign.
+def _merge(result: TieOut, one: TieOut, percent: Decimal | None) -> None:
+    """Add one document, naming what converting it moves, if it is foreign.
 
-    Cin7 keeps a foreign document in its own currency and converts each line; SYSPRO's
-    postings are local. Those cents are shown as rounding beside the two figures.
+    Cin7 keeps a foreign document in its own currency and converts each line at a rate of
+    five decimals; SYSPRO's postings are local. What that moves, at most `percent`, is shown
+    as rounding beside the two figures.
+
+    Args:
+        result: where to.
+        one: the document.
+        percent: the tolerance of a foreign document's rate; None for a local one.
     """
     for key, (syspro, cin7, count) in one.lines.items():
         line = result.lines.setdefault(key, [ZERO, ZERO, 0])
         line[0], line[1], line[2] = line[0] + syspro, line[1] + cin7, line[2] + count
-        if not is_foreign:
+        if percent is None:
             continue
         result.foreign[key[1]] = result.foreign.get(key[1], 0) + 1
-        if cin7 != syspro and abs(cin7 - syspro) <= _FOREIGN_CENTS:
+        allowed = max(_FOREIGN_CENTS, rounding_of(syspro, percent))
+        if cin7 != syspro and abs(cin7 - syspro) <= allowed:
             result.rounding[key] = result.rounding.get(key, ZERO) + cin7 - syspro
 
 

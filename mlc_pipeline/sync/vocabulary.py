@@ -300,6 +300,14 @@ _REASONS = (
         "Make a supplier of that currency in both systems, or correct the document.",
     ),
     Reason(
+        "rate_differs",
+        Verdict.HELD,
+        "At the exchange rate that Cin7 keeps, the document would come to other money than "
+        "SYSPRO posted.",
+        "Correct the rate in SYSPRO, enter the document by hand in Cin7, or widen "
+        "match.rate_percent.",
+    ),
+    Reason(
         "unnamed_credit",
         Verdict.HELD,
         "The credit names no invoice, so Cin7 cannot take it as a credit note.",

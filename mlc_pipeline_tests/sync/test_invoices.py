@@ -144,7 +144,7 @@ _codes = st.builds(
 _expenses = st.lists(st.tuples(_codes, _cents), min_size=1, max_size=98)
 _taxes = st.lists(st.tuples(st.just(GL_TAX), _cents), max_size=2)
 _rates = st.tuples(
-    st.decimals(min_value="0.05", max_value=20, places=5), st.sampled_from(["M", "D"])
+    st.decimals(min_value="0.05", max_value=10, places=5), st.sampled_from(["M", "D"])
 )
 _matched_lines = st.lists(
     st.tuples(
@@ -628,6 +628,30 @@ def test_a_foreign_invoice_may_differ_by_a_cent_a_posting(
     row = invoice("100.00", currency="€", exchange_rate=d("0.85"))
     rows = postings(*(("10.5000", amount) for amount in amounts))
     assert plan(row, rows).verdict is verdict
+
+
+@pytest.mark.parametrize(
+    ("value", "rate", "mul_div", "tolerance", "verdict"),
+    [
+        ("1000000", "31750", "D", "0.01", Verdict.HELD),  # 0.00003: 30.00 for 31.50
+        ("1000000", "250000", "D", "0.01", Verdict.HELD),  # nothing left of it
+        ("1000000", "250000", "D", "1000", Verdict.HELD),  # Cin7 takes no rate of 0
+        ("1000000", "31750", "D", "5", Verdict.CREATE),
+        ("1000", "190", "D", "0.01", Verdict.CREATE),  # 0.00526: the same cents
+        ("1000000", "190", "D", "0.01", Verdict.HELD),
+        ("100000", "1.27", "D", "0.01", Verdict.CREATE),  # 0.78740: 0.16 of 78 740.16
+        ("100000", "1.27", "D", "0", Verdict.HELD),
+        ("100000", "1.23456", "M", "0", Verdict.CREATE),
+    ],
+)
+def test_a_rate_that_five_decimals_cannot_say_is_held(
+    value: str, rate: str, mul_div: str, tolerance: str, verdict: Verdict
+) -> None:
+    row = invoice(value, currency="€", exchange_rate=d(rate), mul_div=mul_div)
+    entries = [posting(to_base(d(value), d(rate), mul_div))]
+    planned = plan(row, entries, looked_at=context(match={"rate_percent": d(tolerance)}))
+    assert planned.verdict is verdict
+    assert planned.reason_code == (None if verdict is Verdict.CREATE else "rate_differs")
 
 
 def test_payable_postings_do_not_count_towards_the_invoice() -> None:

@@ -255,6 +255,16 @@ def test_a_foreign_order_carries_cin7s_rate_and_a_local_one_none() -> None:
         assert (header.currency, header.currency_rate) == ("GBP", None)
 
 
+def test_an_order_whose_rate_five_decimals_cannot_say_is_held() -> None:
+    line = order_line(foreign_price=d(30000))
+    planned = planned_as(parts(line, currency="€", exchange_rate=d(31750), mul_div="D"))
+    assert (planned.verdict, planned.reason_code) == (Verdict.HELD, "rate_differs")
+    assert planned.reason == (
+        "300000.00 divided by 31750 are 9.45 in SYSPRO; at 0.00003, to five decimals, Cin7 "
+        "would book 9.00; tolerance 0.01 %"
+    )
+
+
 @pytest.mark.parametrize("currency", [None, "GBP", "£"])
 def test_the_amount_of_a_planned_order_is_the_total_of_what_is_written(
     currency: str | None,

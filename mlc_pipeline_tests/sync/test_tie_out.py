@@ -234,6 +234,21 @@ def test_more_than_rounding_is_a_difference_in_a_foreign_invoice_too(books: Book
     ]
 
 
+def test_what_five_decimals_of_a_rate_move_is_rounding_too(books: Books) -> None:
+    books.document(
+        "INV-1",
+        "100000",
+        [("10.5000", "78740.16")],
+        {"400|Sales": "100000"},
+        currency="€",
+        exchange_rate=d("1.27"),
+        mul_div="D",
+    )
+    result = books.compare()
+    assert result.differences() == []
+    assert result.rounding == {(DAY, "400", "Sales", SUPPLIER): d("-0.16")}
+
+
 def foreign(books: Books, outcome: Outcome = Outcome.CREATED) -> None:
     books.document(
         "INV-F",
