@@ -23,7 +23,7 @@ from mlc_pipeline.staging.tie_out_tables import tied_days
 from mlc_pipeline.sync import staged
 from mlc_pipeline.sync.booked import posted_amounts
 from mlc_pipeline.sync.journals import is_distribution
-from mlc_pipeline.sync.money import ZERO, cin7_rate, rounded
+from mlc_pipeline.sync.money import ZERO, rounded
 from mlc_pipeline.sync.period import (
     Cin7Books,
     Difference,
@@ -32,7 +32,7 @@ from mlc_pipeline.sync.period import (
     suspects,
     tie_out_period,
 )
-from mlc_pipeline.sync.period_facts import load_facts
+from mlc_pipeline.sync.period_facts import load_facts, purchase_rates
 from mlc_pipeline.sync.plan import PlanContext
 from mlc_pipeline.sync.rates import rounding_of
 from mlc_pipeline.sync.rows import InvoiceRow, PostingRow
@@ -181,9 +181,9 @@ def tie_out_window(
         then = context.as_of(invoice.invoice_date)
         _add_syspro(one, row.partition, by_invoice.get(key, ()), then)
         result.documents[row.partition] = result.documents.get(row.partition, 0) + 1
-        _add_cin7(one, row.partition, document, invoice, context)
-        percent = context.connection.match.rate_percent
-        _merge(result, one, percent if _rate(invoice, context) != 1 else None)
+        _add_cin7(one, row.partition, document, invoice.supplier, context)
+        is_local = context.currency(invoice.currency) == context.references.base_currency
+        _merge(result, one, None if is_local else context.connection.match.rate_percent)
     if tasks:
         # A document moved into the window is dated before it, or after; one of a locked
         # period is dated otherwise in Cin7.
@@ -236,8 +236,7 @@ def _answered(connection: sa.Connection, window: Window) -> dict[str, dict[str, 
         documents.c.source_key,
         documents.c.answered,
         documents.c.task_id,
-        documents.c.content["invoice_date"].astext.label("invoiced"),
-        documents.c.content["credit_date"].astext.label("credited"),
+        documents.c.content,
     ).where(
         documents.c.connection == window.connection,
         documents.c.kind.in_([Kind.INVOICE, Kind.CREDIT_NOTE]),
@@ -248,15 +247,21 @@ def _answered(connection: sa.Connection, window: Window) -> dict[str, dict[str, 
             )
         ),
     )
+    rows = {r.source_key: r for r in connection.execute(query) if r.answered}
+    rates = purchase_rates(connection, window.connection, rows)
     return {
-        row.source_key: {
-            **(row.answered or {}),
+        key: {
+            "rate": rates[key],
+            **row.answered,
             "task_id": row.task_id,
-            "dated": row.invoiced or row.credited,
+            "dated": _dated(row.content or {}),
         }
-        for row in connection.execute(query)
-        if row.answered
+        for key, row in rows.items()
     }
+
+
+def _dated(content: Mapping[str, Any]) -> str | None:
+    return content.get("invoice_date") or content.get("credit_date")
 
 
 def _count_absent(result: TieOut, row: Any) -> None:
@@ -277,10 +282,11 @@ def _add_cin7(
     result: TieOut,
     day: date,
     document: Mapping[str, Any],
-    invoice: InvoiceRow,
+    supplier: str,
     context: PlanContext,
 ) -> None:
-    rate, supplier = _rate(invoice, context), invoice.supplier
+    """Add what Cin7 books of a document: its own amounts at its own rate."""
+    rate = Decimal(document["rate"])
     for key, amount in document["amounts"].items():
         account, _, centre = key.partition("|")
         result.add((day, account, centre, supplier), 1, rounded(Decimal(amount) * rate))
@@ -288,12 +294,6 @@ def _add_cin7(
     for rule, amount in document["tax"].items():
         account = context.references.tax_rules[rule].account
         result.add((day, account, "", supplier), 1, rounded(Decimal(amount) * rate))
-
-
-def _rate(invoice: InvoiceRow, context: PlanContext) -> Decimal:
-    if context.currency(invoice.currency) == context.references.base_currency:
-        return Decimal(1)
-    return cin7_rate(invoice.exchange_rate, invoice.mul_div)
 
 
 def _add_ledger(

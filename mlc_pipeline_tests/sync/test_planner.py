@@ -69,8 +69,8 @@ class Company:
         table_columns = {k: v for k, v in staged_row(row, day).items() if k != "home"}
         stage(self.engine, entity, table_columns, name=self.name)
 
-    def supplier(self, code: str, name: str) -> None:
-        row = {"supplier": code, "name": name}
+    def supplier(self, code: str, name: str, **row: Any) -> None:
+        row = {"supplier": code, "name": name, **row}
         stage(self.engine, "suppliers", row, name=self.name)
 
     def invoice(
@@ -247,6 +247,27 @@ def test_a_credit_finds_the_invoice_that_it_names(company: Company) -> None:
     kinds = Counter(p.kind for _, p in plan.rows)
     assert kinds == {Kind.INVOICE: 2, Kind.CREDIT_NOTE: 1}
     assert [p.amount > 0 for _, p in plan.rows] == [True, False, False]
+
+
+def test_an_invoice_at_another_rate_than_its_order_is_held(company: Company) -> None:
+    company.supplier(SUPPLIER, "Heathcotes Ltd", currency="€")
+    company.order(currency="€", exchange_rate=d("1.10"))
+    company.put("receipts", receipt(), DAY)
+    company.put("receipt_matches", match(matched_value=d("5")), DAY)
+    company.put("invoices", invoice("5", currency="€", exchange_rate=d("1.20")), DAY)
+    company.posting("INV-1", DAY, "6")
+    assert verdicts(company.plan("invoices")) == {key("INV-1"): "rate_differs"}
+
+
+def test_a_credit_at_another_rate_than_its_invoice_is_held(company: Company) -> None:
+    company.supplier(SUPPLIER, "Heathcotes Ltd", currency="€")
+    company.put("invoices", invoice("5", currency="€", exchange_rate=d("1.20")), DAY)
+    company.posting("INV-1", DAY, "6")
+    of_credit = {"reference": "INV-1", "currency": "€", "exchange_rate": d("1.00")}
+    company.put("invoices", invoice("-5", invoice="CR-2", **of_credit), DAY)
+    company.posting("CR-2", DAY, "-5", sub_entry=d(2))
+    expected = {key("INV-1"): "create", key("CR-2"): "rate_differs"}
+    assert verdicts(company.plan("invoices")) == expected
 
 
 def test_postings_without_an_invoice_and_of_other_journals_are_shown(company: Company) -> None:
