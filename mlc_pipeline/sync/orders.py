@@ -371,7 +371,8 @@ def _plan_receipt(
     known = context.known.get((Kind.RECEIPT, key))
 
     def build() -> tuple[Verdict, ReceiptContent, list[Any]]:
-        stocked = [r for r in rows if types.get(r.line) == STOCKED]
+        _check_lines(parts, grn, rows, types)
+        stocked = [r for r in rows if types[r.line] == STOCKED]
         if not stocked:
             raise Hold("not_stocked", f"GRN {grn} has non-stocked lines only")
         in_cin7 = context.known.get((Kind.PURCHASE_ORDER, purchase_order))
@@ -406,6 +407,23 @@ def _plan_receipt(
         ),
         build,
     )
+
+
+def _check_lines(
+    parts: OrderParts, grn: str, rows: list[ReceiptRow], types: Mapping[Decimal, str | None]
+) -> None:
+    """Hold a receipt of which a line may be left out, because nobody knows what it is.
+
+    Raises:
+        Hold: unreadable_row, line_missing.
+    """
+    if parts.is_broken:
+        raise Hold("unreadable_row", "a line of the order could not be read; see its row")
+    absent = sorted({r.line for r in rows} - types.keys())
+    if absent:
+        lines = ", ".join(f"{line:f}" for line in absent)
+        order = parts.order.purchase_order
+        raise Hold("line_missing", f"GRN {grn} is of line {lines} of purchase order {order}")
 
 
 def plan_stray_receipts(

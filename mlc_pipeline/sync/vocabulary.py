@@ -411,6 +411,12 @@ _REASONS = (
         "Nothing; it follows when the order is there.",
     ),
     Reason(
+        "line_missing",
+        Verdict.HELD,
+        "The receipt is of a line that SYSPRO does not show on the purchase order.",
+        "Look at the order in SYSPRO (line deleted, or not visible to the operator).",
+    ),
+    Reason(
         "order_is_draft",
         Verdict.WAITING,
         "The purchase order is a draft in Cin7; Cin7 takes receipts and invoices only after "

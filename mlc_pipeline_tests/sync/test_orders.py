@@ -456,6 +456,18 @@ def test_non_stocked_lines_of_a_receipt_are_left_out() -> None:
     assert (only.verdict, only.reason_code) == (Verdict.EXCLUDED, "not_stocked")
 
 
+def test_a_receipt_is_never_sent_without_a_line_that_nobody_could_read() -> None:
+    rows = receipt(), receipt(entry=2, line=d(2), stock_code="B200")
+    (absent,) = receipts_of(*rows, lines=(order_line(1),))
+    assert (absent.verdict, absent.reason_code) == (Verdict.HELD, "line_missing")
+    assert absent.reason == f"GRN G1 is of line 2 of purchase order {ORDER}"
+    broken = OrderParts(order(), (order_line(1),), rows, is_broken=True)
+    planned_order = Planned(Kind.PURCHASE_ORDER, ORDER, Verdict.HELD, d(0))
+    there = {(Kind.PURCHASE_ORDER, ORDER): Known("done")}
+    (planned,) = plan_receipts(broken, planned_order, context(there))
+    assert (planned.verdict, planned.reason_code) == (Verdict.HELD, "unreadable_row")
+
+
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
