@@ -24,6 +24,7 @@ from mlc_pipeline.staging.tables import SYSPRO
 from mlc_pipeline.staging.waiting import invoices_waiting_for
 from mlc_pipeline.syspro.entities import Entity
 from mlc_pipeline.syspro.reader import DateRange, Everything, Keys, Missing, Reader, Where
+from mlc_pipeline.syspro.rows import read_date
 
 VALUE_COLUMNS = {"invoices": "value", "postings": "amount", "receipts": "value"}
 """The money column of each entity that has one."""
@@ -127,9 +128,8 @@ def _day_of(
     """Return the day of a row that could not be read: its own when that is legible."""
     if window[0] is None or entity.date_column is None:
         return None
-    text = str(raw.get(entity.column(entity.date_column).source) or "")[:10]
     try:
-        return date.fromisoformat(text)
+        return read_date(raw.get(entity.column(entity.date_column).source)) or window[0]
     except ValueError:
         return window[0]
 
