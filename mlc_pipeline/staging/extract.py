@@ -10,7 +10,7 @@ What must not come in: verdicts, Dagster, how a reader reads.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
@@ -77,12 +77,9 @@ class Extraction:
         target = [table.c[column] for column in columns]
         for start in range(0, len(wanted), _IN):
             chunk = wanted[start : start + _IN]
-            starts = frozenset(
-                ", ".join(f"{c}={v}" for c, v in zip(columns, key, strict=True))
-                for key in chunk
-            )
+            was_read = _named_by(self.entities[name], columns, chunk)
             loaded = self._load(
-                name, Keys(columns, chunk), among(target, chunk), (None, None), starts
+                name, Keys(columns, chunk), among(target, chunk), (None, None), was_read
             )
             total.rows += loaded.rows
             total.removed += loaded.removed
@@ -94,7 +91,7 @@ class Extraction:
         where: Where,
         replaced: sa.ColumnElement[bool],
         window: tuple[date | None, date | None],
-        keys_read: frozenset[str] | None = None,
+        was_read: Callable[[Mapping[str, Any]], bool] | None = None,
     ) -> Loaded:
         if name in self.absent:
             return Loaded()
@@ -118,8 +115,17 @@ class Extraction:
             }
             for bad in self.reader.rejected[before:]
         ]
-        note_rejected(self.engine, self.stamp, name, rejected, window, keys_read)
+        note_rejected(self.engine, self.stamp, name, rejected, window, was_read)
         return loaded
+
+
+def _named_by(
+    entity: Entity, columns: tuple[str, ...], keys: Iterable[tuple[Any, ...]]
+) -> Callable[[Mapping[str, Any]], bool]:
+    """Return what tells whether a row as it came has one of some keys; all of them text."""
+    sources = [entity.column(column).source for column in columns]
+    wanted = {tuple(str(part).rstrip(" ") for part in key) for key in keys}
+    return lambda raw: tuple(str(raw.get(s) or "").rstrip(" ") for s in sources) in wanted
 
 
 def _day_of(

@@ -214,7 +214,7 @@ def note_rejected(
     entity: str,
     rejected: Iterable[Mapping[str, Any]],
     window: tuple[date | None, date | None],
-    keys_read: frozenset[str] | None = None,
+    was_read: Callable[[Mapping[str, Any]], bool] | None = None,
 ) -> int:
     """Keep rows that could not be staged, whole; those of an earlier reading go.
 
@@ -224,7 +224,7 @@ def note_rejected(
         entity: logical entity.
         rejected: `key`, `reason`, `row` (JSON values) and `partition` of each.
         window: first and last day that were read; None, None for a snapshot.
-        keys_read: beginnings of the keys that were read, for a reading by key.
+        was_read: tells of a row as it came whether it was read, for a reading by key.
     """
     by_key: dict[str, list[Mapping[str, Any]]] = {}
     for row in rejected:
@@ -245,13 +245,12 @@ def note_rejected(
         table.c.partition.is_(None) if first is None else table.c.partition.between(first, last)
     )
     with engine.begin() as connection:
-        if keys_read is not None:
-            earlier = sa.select(table.c.key).where(
+        if was_read is not None:
+            earlier = sa.select(table.c.key, table.c.row).where(
                 table.c.connection == stamp.connection, table.c.entity == entity
             )
-            found = [row.key for row in connection.execute(earlier)]
-            again = [k for k in found if any(k.startswith(start) for start in keys_read)]
-            read_again = table.c.key.in_(again)
+            found = connection.execute(earlier)
+            read_again = table.c.key.in_([r.key for r in found if was_read(r.row[0])])
         connection.execute(
             table.delete().where(
                 table.c.connection == stamp.connection,

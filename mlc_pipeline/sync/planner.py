@@ -264,7 +264,7 @@ def purchases_of(
 def _orders_with_unreadable_lines(rejected: Iterable[Mapping[str, Any]]) -> set[str]:
     """Return the orders of which a line could not be read: they are not whole."""
     keys = [r["key"] for r in rejected if r["entity"] == "purchase_order_lines"]
-    return {key.partition(", ")[0].removeprefix("purchase_order=") for key in keys}
+    return {key.rpartition(", line=")[0].removeprefix("purchase_order=") for key in keys}
 
 
 def _is_matched(receipt: Planned, matched: set[tuple[str, str]]) -> bool:

@@ -88,7 +88,7 @@ class RowReader:
         """Return the key for a message, such as `supplier=000012, invoice=A1`."""
         parts = ((column, _plain(raw.get(column.source))) for column in self._key)
         return ", ".join(
-            f"{column.name}={text.strip() if column.kind in SCALES else text}"
+            f"{column.name}={text.strip() if column.kind in SCALES else text.rstrip(' ')}"
             for column, text in parts
         )
 

@@ -310,6 +310,22 @@ def test_a_row_that_could_not_be_read_is_held(company: Company) -> None:
     assert verdicts(company.plan("invoices", LATER)) == {}
 
 
+def test_an_order_of_which_a_line_could_not_be_read_is_held_with_its_receipts(
+    company: Company,
+) -> None:
+    company.order()
+    company.put("receipts", receipt(), DAY)
+    key = f"purchase_order={ORDER}, line=2"
+    bad = {"key": key, "reason": "x", "row": {}, "partition": None}
+    stamp = Stamp(company.name, "run")
+    note_rejected(company.engine, stamp, "purchase_order_lines", [bad], (None, None))
+    assert verdicts(company.plan("purchases")) == {
+        ORDER: "unreadable_row",
+        f"{ORDER}|G1": "unreadable_row",
+        f"purchase_order_lines: {key}": "unreadable_row",
+    }
+
+
 def test_no_document_is_in_a_plan_twice(company: Company) -> None:
     company.order()
     company.put("receipts", receipt(), DAY)

@@ -246,7 +246,7 @@ def test_rows_of_one_key_that_differ_are_all_set_aside() -> None:
     rows, rejected = read(place("A", 1), place("A", 2), place("A ", 2, Name="x"), place("A", 3))
 
     assert [row["line"] for row in rows] == [1, 3]
-    assert [row.key for row in rejected] == ["area=A, line=2", "area=A , line=2"]
+    assert [row.key for row in rejected] == ["area=A, line=2", "area=A, line=2"]
     assert "2 rows have this key and differ in Area, Name" in rejected[0].message
     assert "syspro.entities.places.key in connection.yaml" in rejected[0].message
 
