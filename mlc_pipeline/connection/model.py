@@ -542,6 +542,11 @@ class Match(_Settings):
     price_absolute: Limit | None = Field(
         default=None, description="The same in local currency and order line"
     )
+    rate_percent: Percent = Field(
+        default=Decimal("0.01"),
+        description="How far what Cin7 books of a foreign document, at the rate it keeps, may "
+        "be from what SYSPRO posted, in percent",
+    )
 
 
 SupplierAttribute = Literal[

@@ -10,7 +10,7 @@ What must not come in: verdicts, Dagster, how a reader reads.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -25,6 +25,7 @@ from mlc_pipeline.staging.tables import SYSPRO
 from mlc_pipeline.staging.waiting import invoices_waiting_for
 from mlc_pipeline.syspro.entities import Entity
 from mlc_pipeline.syspro.reader import DateRange, Everything, Keys, Missing, Reader, Where
+from mlc_pipeline.syspro.rows import read_date
 
 VALUE_COLUMNS = {"invoices": "value", "postings": "amount", "receipts": "value"}
 """The money column of each entity that has one."""
@@ -81,12 +82,9 @@ class Extraction:
         target = [table.c[column] for column in columns]
         for start in range(0, len(wanted), _IN):
             chunk = wanted[start : start + _IN]
-            starts = frozenset(
-                ", ".join(f"{c}={v}" for c, v in zip(columns, key, strict=True))
-                for key in chunk
-            )
+            was_read = _named_by(self.entities[name], columns, chunk)
             loaded = self._load(
-                name, Keys(columns, chunk), among(target, chunk), (None, None), starts
+                name, Keys(columns, chunk), among(target, chunk), (None, None), was_read
             )
             total.rows += loaded.rows
             total.removed += loaded.removed
@@ -113,7 +111,7 @@ class Extraction:
         where: Where,
         replaced: sa.ColumnElement[bool],
         window: tuple[date | None, date | None],
-        keys_read: frozenset[str] | None = None,
+        was_read: Callable[[Mapping[str, Any]], bool] | None = None,
     ) -> Loaded:
         if name in self.absent:
             return Loaded()
@@ -137,8 +135,17 @@ class Extraction:
             }
             for bad in self.reader.rejected[before:]
         ]
-        note_rejected(self.engine, self.stamp, name, rejected, window, keys_read)
+        note_rejected(self.engine, self.stamp, name, rejected, window, was_read)
         return loaded
+
+
+def _named_by(
+    entity: Entity, columns: tuple[str, ...], keys: Iterable[tuple[Any, ...]]
+) -> Callable[[Mapping[str, Any]], bool]:
+    """Return what tells whether a row as it came has one of some keys; all of them text."""
+    sources = [entity.column(column).source for column in columns]
+    wanted = {tuple(str(part).rstrip(" ") for part in key) for key in keys}
+    return lambda raw: tuple(str(raw.get(s) or "").rstrip(" ") for s in sources) in wanted
 
 
 def _day_of(
@@ -147,9 +154,8 @@ def _day_of(
     """Return the day of a row that could not be read: its own when that is legible."""
     if window[0] is None or entity.date_column is None:
         return None
-    text = str(raw.get(entity.column(entity.date_column).source) or "")[:10]
     try:
-        return date.fromisoformat(text)
+        return read_date(raw.get(entity.column(entity.date_column).source)) or window[0]
     except ValueError:
         return window[0]
 

@@ -1,7 +1,7 @@
 """Loading: pages of rows into staged tables, one transaction a load.
 
 A load replaces: rows of its days (or keys) that were not delivered again are gone from
-SYSPRO and leave the staged table too.
+SYSPRO and leave the staged table too, unless another load saw them meanwhile.
 
 What must not come in: rules of the sync, HTTP.
 """
@@ -80,6 +80,10 @@ def load_pages(
 ) -> Loaded:
     """Load pages as they come and remove what they replace.
 
+    Pages are kept aside until the last one came, so that nobody waits for a row while SYSPRO
+    is asked. Readings that overlap keep what each of them saw: a row is replaced by what was
+    read later, and removed when it was read before this reading began and is not in it.
+
     Args:
         engine: our database.
         table: a staged table of the `syspro` schema.
@@ -89,21 +93,65 @@ def load_pages(
         replaced: condition of the rows that this load stands for.
         value_column: amount to add up per day.
     """
-    loaded = Loaded()
+    loaded, aside = Loaded(), _aside(table)
     with engine.begin() as connection:
+        began = connection.scalar(sa.select(sa.func.clock_timestamp()))
+        aside.create(connection)
         for page in pages:
             rows = [_stamped(row, stamp, date_column) for row in page]
-            upsert(connection, table, rows)
+            _insert(connection, aside, rows)
             for row in rows:
                 loaded.add(row, value_column)
+        _one_at_a_time(connection, table, stamp)
+        _take_in(connection, table, aside)
         loaded.removed = connection.execute(
             table.delete().where(
                 table.c.connection == stamp.connection,
                 table.c.run_id != stamp.run_id,
+                table.c.extracted_at < began,
                 replaced(),
             )
         ).rowcount
     return loaded
+
+
+def _aside(table: sa.Table) -> sa.Table:
+    """Return a temporary table like a staged one; it knows when each row was read."""
+    columns = [sa.Column(c.name, c.type) for c in table.columns if c.name != "extracted_at"]
+    read_at = sa.Column(
+        "extracted_at", table.c.extracted_at.type, server_default=sa.func.clock_timestamp()
+    )
+    return sa.Table(
+        "rows_being_read",
+        sa.MetaData(),
+        *columns,
+        read_at,
+        prefixes=["TEMPORARY"],
+        postgresql_on_commit="DROP",
+    )
+
+
+def _take_in(connection: sa.Connection, table: sa.Table, aside: sa.Table) -> None:
+    """Replace rows by those kept aside, unless a later reading has been there before."""
+    key = [aside.c[column.name] for column in table.primary_key]
+    # A row that moved while it was paged comes twice.
+    latest = sa.select(aside).distinct(*key).order_by(*key, aside.c.extracted_at.desc())
+    statement = insert(table).from_select([c.name for c in aside.columns], latest)
+    changed = {c.name: statement.excluded[c.name] for c in table.c if not c.primary_key}
+    connection.execute(
+        statement.on_conflict_do_update(
+            constraint=table.primary_key,
+            set_=changed,
+            where=table.c.extracted_at <= statement.excluded.extracted_at,
+        )
+    )
+
+
+def _insert(
+    connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]
+) -> None:
+    for start in range(0, len(rows), _BATCH):
+        connection.execute(table.insert(), list(rows[start : start + _BATCH]))
 
 
 def _stamped(row: Mapping[str, Any], stamp: Stamp, date_column: str | None) -> dict[str, Any]:
@@ -129,8 +177,7 @@ def replace_table(
     with engine.begin() as connection:
         _one_at_a_time(connection, table, stamp)
         connection.execute(table.delete().where(table.c.connection == stamp.connection))
-        for start in range(0, len(stamped), _BATCH):
-            connection.execute(table.insert(), stamped[start : start + _BATCH])
+        _insert(connection, table, stamped)
     return len(stamped)
 
 
@@ -157,8 +204,7 @@ def replace_days(
                 table.c.partition.between(first, last),
             )
         )
-        for start in range(0, len(stamped), _BATCH):
-            connection.execute(table.insert(), stamped[start : start + _BATCH])
+        _insert(connection, table, stamped)
         also(connection)
 
 
@@ -168,7 +214,7 @@ def note_rejected(
     entity: str,
     rejected: Iterable[Mapping[str, Any]],
     window: tuple[date | None, date | None],
-    keys_read: frozenset[str] | None = None,
+    was_read: Callable[[Mapping[str, Any]], bool] | None = None,
 ) -> int:
     """Keep rows that could not be staged, whole; those of an earlier reading go.
 
@@ -178,7 +224,7 @@ def note_rejected(
         entity: logical entity.
         rejected: `key`, `reason`, `row` (JSON values) and `partition` of each.
         window: first and last day that were read; None, None for a snapshot.
-        keys_read: beginnings of the keys that were read, for a reading by key.
+        was_read: tells of a row as it came whether it was read, for a reading by key.
     """
     by_key: dict[str, list[Mapping[str, Any]]] = {}
     for row in rejected:
@@ -199,13 +245,12 @@ def note_rejected(
         table.c.partition.is_(None) if first is None else table.c.partition.between(first, last)
     )
     with engine.begin() as connection:
-        if keys_read is not None:
-            earlier = sa.select(table.c.key).where(
+        if was_read is not None:
+            earlier = sa.select(table.c.key, table.c.row).where(
                 table.c.connection == stamp.connection, table.c.entity == entity
             )
-            found = [row.key for row in connection.execute(earlier)]
-            again = [k for k in found if any(k.startswith(start) for start in keys_read)]
-            read_again = table.c.key.in_(again)
+            found = connection.execute(earlier)
+            read_again = table.c.key.in_([r.key for r in found if was_read(r.row[0])])
         connection.execute(
             table.delete().where(
                 table.c.connection == stamp.connection,

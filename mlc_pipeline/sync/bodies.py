@@ -283,7 +283,7 @@ def product_post(sku: str, name: str, unit: str) -> wire.ProductPost:
 
 
 def answered_amounts(answer: Mapping[str, Any], *, sign: int = 1) -> dict[str, Any]:
-    """Return what Cin7 says it booked: status, amounts per account and cost centre, tax.
+    """Return what Cin7 says it booked: status, amounts per account and cost centre, tax, rate.
 
     Args:
         answer: an invoice or credit note as Cin7 answered it.
@@ -291,7 +291,7 @@ def answered_amounts(answer: Mapping[str, Any], *, sign: int = 1) -> dict[str, A
 
     Returns:
         `{"status": text, "amounts": {"account|cost centre": text}, "tax": {rule: text}}`,
-        document currency.
+        document currency, and `"rate": text` where the answer has it.
     """
     amounts: dict[str, Decimal] = {}
     tax: dict[str, Decimal] = {}
@@ -302,8 +302,10 @@ def answered_amounts(answer: Mapping[str, Any], *, sign: int = 1) -> dict[str, A
         amounts[key] = amounts.get(key, ZERO) + sign * Decimal(line.get("Total") or 0)
         rule = str(line.get("TaxRule"))
         tax[rule] = tax.get(rule, ZERO) + sign * Decimal(line.get("Tax") or 0)
+    rate = answer.get("CurrencyRate")
     return {
         "status": str(answer.get("Status", "")).upper(),
         "amounts": {key: str(amount) for key, amount in amounts.items()},
         "tax": {rule: str(amount) for rule, amount in tax.items() if amount},
+        **({"rate": str(rate)} if rate else {}),
     }

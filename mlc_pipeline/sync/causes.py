@@ -96,7 +96,7 @@ _MEANINGS = (
     Meaning(
         Cause.ROUNDING,
         False,
-        "Cents that arise from converting a foreign document line by line.",
+        "What converting a foreign document line by line moves, at most match.rate_percent.",
         "Nothing.",
     ),
     Meaning(

@@ -16,14 +16,23 @@ from decimal import Decimal
 from typing import Any
 
 from mlc_pipeline.connection.mappings import MappedAccount
+from mlc_pipeline.sync.booked import header_rate
 from mlc_pipeline.sync.content import Charge, CreditContent, InvoiceContent, ProductLine
 from mlc_pipeline.sync.journals import JOURNAL_TYPES, is_distribution, stray_reason
 from mlc_pipeline.sync.lines import ProductQuantity, charge, product_line
 from mlc_pipeline.sync.matching import ReceiptIndex, check_match
-from mlc_pipeline.sync.money import CENT, ZERO, allocate, in_foreign, to_base
+from mlc_pipeline.sync.money import CENT, ZERO, allocate, cin7_rate, in_foreign, to_base
 from mlc_pipeline.sync.orders import STOCKED, check_currency, header, receipt_key
 from mlc_pipeline.sync.plan import Hold, Known, PlanContext, Planned, judge, planned
-from mlc_pipeline.sync.rows import InvoiceRow, MatchRow, OrderLineRow, PostingRow, ReceiptRow
+from mlc_pipeline.sync.rates import check_rate
+from mlc_pipeline.sync.rows import (
+    InvoiceRow,
+    MatchRow,
+    OrderLineRow,
+    OrderRow,
+    PostingRow,
+    ReceiptRow,
+)
 from mlc_pipeline.sync.vocabulary import READY, REASONS, Kind, Stage, Verdict
 
 Content = InvoiceContent | CreditContent
@@ -51,9 +60,11 @@ class InvoiceParts:
         matches: its receipt matches.
         receipts: the receipt lines that the matches name.
         order_lines: the lines of the orders of those receipts, by (order, line).
+        order_headers: the headers of those orders, by number.
         referenced_order: the order that `reference` names, when the policy links by it.
         credited: source key of the invoice that a credit names.
         credited_value: value of that invoice.
+        credited_rate: Cin7's rate of that invoice.
         other_credits: the other credits that name it.
         order_receipts: every receipt line of the orders that the matches lead to.
         other_matches: what other invoices are matched to on those orders.
@@ -64,9 +75,11 @@ class InvoiceParts:
     matches: Sequence[MatchRow] = ()
     receipts: Sequence[ReceiptRow] = ()
     order_lines: Mapping[tuple[str, Decimal], OrderLineRow] = field(default_factory=dict)
+    order_headers: Mapping[str, OrderRow] = field(default_factory=dict)
     referenced_order: str | None = None
     credited: str | None = None
     credited_value: Decimal | None = None
+    credited_rate: Decimal | None = None
     other_credits: Sequence[InvoiceRow] = ()
     order_receipts: Sequence[ReceiptRow] = ()
     other_matches: Sequence[MatchRow] = ()
@@ -129,6 +142,7 @@ def plan_invoice(
         distribution = _distribution(parts, context)
         if is_new:
             _check_new(parts, context)
+            _check_rate(parts, context, kind)
         if is_credit_note:
             content: Content = _credit(parts, context, distribution, dated)
         elif context.known.get((Kind.CREDIT_NOTE, key)) is not None:
@@ -237,6 +251,41 @@ def _check_new(parts: InvoiceParts, context: PlanContext) -> None:
         )
     if parts.credited_value is not None:
         _check_credited(parts, parts.credited_value, context)
+
+
+def _check_rate(parts: InvoiceParts, context: PlanContext, kind: Kind) -> None:
+    """Hold a foreign document whose money Cin7's rate does not give, once, before it is sent.
+
+    Raises:
+        Hold: rate_differs.
+    """
+    invoice = parts.invoice
+    rate, mul_div = invoice.exchange_rate, invoice.mul_div
+    if context.currency(invoice.currency) == context.references.base_currency:
+        return
+    used, whose = _rate_in_cin7(parts, context, kind)
+    check_rate(
+        invoice.value, used, rate, mul_div, context, whose=whose, parts=len(parts.postings)
+    )
+
+
+def _rate_in_cin7(parts: InvoiceParts, context: PlanContext, kind: Kind) -> tuple[Decimal, str]:
+    """Return the rate of the purchase that the document goes on, and where it is from.
+
+    An invoice or credit note cannot bring a rate of its own.
+    """
+    if kind is Kind.CREDIT_NOTE and parts.credited_rate is not None:
+        return parts.credited_rate, f"the rate of invoice {parts.invoice.reference}"
+    order = _order_of(parts, context) if kind is Kind.INVOICE else None
+    known = context.known.get((Kind.PURCHASE_ORDER, order)) if order else None
+    if known is not None and known.state == "done" and known.content:
+        return header_rate(known.content), f"the rate of purchase order {order} in Cin7"
+    row = parts.order_headers.get(order) if order else None
+    if row is not None:
+        rate = cin7_rate(row.exchange_rate, row.mul_div)
+        return rate, f"the rate of purchase order {order}"
+    own = parts.invoice
+    return cin7_rate(own.exchange_rate, own.mul_div), "to five decimals"
 
 
 def _check_credited(parts: InvoiceParts, value: Decimal, context: PlanContext) -> None:

@@ -29,6 +29,7 @@ from mlc_pipeline.sync.lines import (
 )
 from mlc_pipeline.sync.money import ZERO, cin7_rate, discounted, rounded
 from mlc_pipeline.sync.plan import Hold, Known, PlanContext, Planned, judge, planned
+from mlc_pipeline.sync.rates import check_rate
 from mlc_pipeline.sync.rows import OrderLineRow, OrderRow, ReceiptRow
 from mlc_pipeline.sync.vocabulary import READY, REASONS, Kind, Stage, Verdict
 
@@ -181,6 +182,7 @@ def plan_order(
         content = order_content(parts, context, stage, known)
         if not content.lines and not content.charges:
             raise Hold("empty", f"purchase order {order.purchase_order} has no lines to send")
+        _check_rate(order, content, context)
         return judge(known, content, may_update=_may_update_order(context))
 
     local = context.connection.syspro.local_currency
@@ -201,6 +203,19 @@ def plan_order(
         ),
         build,
     )
+
+
+def _check_rate(order: OrderRow, content: OrderContent, context: PlanContext) -> None:
+    used = content.header.currency_rate
+    if used is not None:
+        check_rate(
+            content.total,
+            used,
+            order.exchange_rate,
+            order.mul_div,
+            context,
+            whose="to five decimals",
+        )
 
 
 def _cancelled(known: Known | None) -> tuple[Verdict, None, list[Any]]:
@@ -356,7 +371,8 @@ def _plan_receipt(
     known = context.known.get((Kind.RECEIPT, key))
 
     def build() -> tuple[Verdict, ReceiptContent, list[Any]]:
-        stocked = [r for r in rows if types.get(r.line) == STOCKED]
+        _check_lines(parts, grn, rows, types)
+        stocked = [r for r in rows if types[r.line] == STOCKED]
         if not stocked:
             raise Hold("not_stocked", f"GRN {grn} has non-stocked lines only")
         in_cin7 = context.known.get((Kind.PURCHASE_ORDER, purchase_order))
@@ -391,6 +407,23 @@ def _plan_receipt(
         ),
         build,
     )
+
+
+def _check_lines(
+    parts: OrderParts, grn: str, rows: list[ReceiptRow], types: Mapping[Decimal, str | None]
+) -> None:
+    """Hold a receipt of which a line may be left out, because nobody knows what it is.
+
+    Raises:
+        Hold: unreadable_row, line_missing.
+    """
+    if parts.is_broken:
+        raise Hold("unreadable_row", "a line of the order could not be read; see its row")
+    absent = sorted({r.line for r in rows} - types.keys())
+    if absent:
+        lines = ", ".join(f"{line:f}" for line in absent)
+        order = parts.order.purchase_order
+        raise Hold("line_missing", f"GRN {grn} is of line {lines} of purchase order {order}")
 
 
 def plan_stray_receipts(

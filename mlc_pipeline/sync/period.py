@@ -34,6 +34,7 @@ from mlc_pipeline.sync.invoices import invoice_key
 from mlc_pipeline.sync.journals import is_distribution
 from mlc_pipeline.sync.money import CENT, ZERO
 from mlc_pipeline.sync.plan import PlanContext
+from mlc_pipeline.sync.rates import rounding_of
 from mlc_pipeline.sync.rows import PostingRow
 from mlc_pipeline.sync.vocabulary import Kind, Outcome
 
@@ -551,9 +552,13 @@ def _add_change_in_syspro(steps: _Steps, facts: Facts, ours: Amounts) -> None:
         return
     if not moved:
         return
-    tolerance = CENT * (2 * len(document.sent.lines) + len(document.postings))
+    cents = CENT * (2 * len(document.sent.lines) + len(document.postings))
+    percent = facts.context.connection.match.rate_percent
     is_foreign = document.sent.rate != 1
-    if is_foreign and all(abs(amount) <= tolerance for amount in moved.values()):
+    if is_foreign and all(
+        abs(amount) <= max(cents, rounding_of(ours.get(bucket, ZERO), percent))
+        for bucket, amount in moved.items()
+    ):
         steps.step(Cause.ROUNDING, moved, f"converted at {document.sent.rate:f}")
         return
     detail = _why(judged) if judged and judged.reason_code else "the postings differ"

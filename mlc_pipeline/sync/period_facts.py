@@ -49,7 +49,7 @@ def load_facts(
     """
     postings = staged.postings_in(connection, Window(name, period.first, period.last))
     rows = _document_rows(connection, name, period, postings, entries)
-    rates = _rates(connection, name, rows)
+    rates = purchase_rates(connection, name, rows)
     links = _supplier_links(connection, name)
     ids = {code: cin7_id for cin7_id, code in links.items()}
     drafts_booked = {entry.task for entry in entries}
@@ -184,10 +184,17 @@ def _chunks(values: Iterable[str | None]) -> Iterator[list[str]]:
         yield wanted[start : start + _CHUNK]
 
 
-def _rates(connection: sa.Connection, name: str, rows: Mapping[str, Any]) -> dict[str, Decimal]:
+def purchase_rates(
+    connection: sa.Connection, name: str, rows: Mapping[str, Any]
+) -> dict[str, Decimal]:
     """Return the rate that each document's purchase was given.
 
     An invoice on an order has the order's, a credit note that of the invoice it names.
+
+    Args:
+        connection: our database.
+        name: the connection.
+        rows: something with the `content` as JSON, by source key.
     """
     orders = {(r.content or {}).get("purchase_order") for r in rows.values()}
     credited = {(r.content or {}).get("credited_invoice") for r in rows.values()}

@@ -28,6 +28,7 @@ from mlc_pipeline.sync.invoices import (
     plan_vanished,
 )
 from mlc_pipeline.sync.ledger import Ledger
+from mlc_pipeline.sync.money import cin7_rate
 from mlc_pipeline.sync.orders import OrderParts, plan_order, plan_receipts, plan_stray_receipts
 from mlc_pipeline.sync.plan import Known, PlanContext, Planned
 from mlc_pipeline.sync.rows import InvoiceRow, MatchRow, OrderRow, PostingRow
@@ -263,7 +264,7 @@ def purchases_of(
 def _orders_with_unreadable_lines(rejected: Iterable[Mapping[str, Any]]) -> set[str]:
     """Return the orders of which a line could not be read: they are not whole."""
     keys = [r["key"] for r in rejected if r["entity"] == "purchase_order_lines"]
-    return {key.partition(", ")[0].removeprefix("purchase_order=") for key in keys}
+    return {key.rpartition(", line=")[0].removeprefix("purchase_order=") for key in keys}
 
 
 def _is_matched(receipt: Planned, matched: set[tuple[str, str]]) -> bool:
@@ -516,9 +517,13 @@ class _Material:
             matches=matches,
             receipts=receipts,
             order_lines=self._order_lines,
+            order_headers=self._headers,
             referenced_order=reference if self._is_order_of(row, reference) else None,
             credited=invoice_key(row.supplier, reference) if credited else None,
             credited_value=credited.value if credited else None,
+            credited_rate=cin7_rate(credited.exchange_rate, credited.mul_div)
+            if credited
+            else None,
             other_credits=[
                 c
                 for c in self._credits.get((row.supplier, reference), [])

@@ -23,7 +23,7 @@ from mlc_pipeline.staging.tie_out_tables import tied_days
 from mlc_pipeline.sync import staged
 from mlc_pipeline.sync.booked import posted_amounts
 from mlc_pipeline.sync.journals import is_distribution
-from mlc_pipeline.sync.money import ZERO, cin7_rate, rounded
+from mlc_pipeline.sync.money import ZERO, rounded
 from mlc_pipeline.sync.period import (
     Cin7Books,
     Difference,
@@ -32,8 +32,9 @@ from mlc_pipeline.sync.period import (
     suspects,
     tie_out_period,
 )
-from mlc_pipeline.sync.period_facts import load_facts
+from mlc_pipeline.sync.period_facts import load_facts, purchase_rates
 from mlc_pipeline.sync.plan import PlanContext
+from mlc_pipeline.sync.rates import rounding_of
 from mlc_pipeline.sync.rows import InvoiceRow, PostingRow
 from mlc_pipeline.sync.staged import Window
 from mlc_pipeline.sync.vocabulary import Kind, Outcome
@@ -180,8 +181,9 @@ def tie_out_window(
         then = context.as_of(invoice.invoice_date)
         _add_syspro(one, row.partition, by_invoice.get(key, ()), then)
         result.documents[row.partition] = result.documents.get(row.partition, 0) + 1
-        _add_cin7(one, row.partition, document, invoice, context)
-        _merge(result, one, is_foreign=_rate(invoice, context) != 1)
+        _add_cin7(one, row.partition, document, invoice.supplier, context)
+        is_local = context.currency(invoice.currency) == context.references.base_currency
+        _merge(result, one, None if is_local else context.connection.match.rate_percent)
     if tasks:
         # A document moved into the window is dated before it, or after; one of a locked
         # period is dated otherwise in Cin7.
@@ -234,8 +236,7 @@ def _answered(connection: sa.Connection, window: Window) -> dict[str, dict[str, 
         documents.c.source_key,
         documents.c.answered,
         documents.c.task_id,
-        documents.c.content["invoice_date"].astext.label("invoiced"),
-        documents.c.content["credit_date"].astext.label("credited"),
+        documents.c.content,
     ).where(
         documents.c.connection == window.connection,
         documents.c.kind.in_([Kind.INVOICE, Kind.CREDIT_NOTE]),
@@ -246,15 +247,21 @@ def _answered(connection: sa.Connection, window: Window) -> dict[str, dict[str, 
             )
         ),
     )
+    rows = {r.source_key: r for r in connection.execute(query) if r.answered}
+    rates = purchase_rates(connection, window.connection, rows)
     return {
-        row.source_key: {
-            **(row.answered or {}),
+        key: {
+            "rate": rates[key],
+            **row.answered,
             "task_id": row.task_id,
-            "dated": row.invoiced or row.credited,
+            "dated": _dated(row.content or {}),
         }
-        for row in connection.execute(query)
-        if row.answered
+        for key, row in rows.items()
     }
+
+
+def _dated(content: Mapping[str, Any]) -> str | None:
+    return content.get("invoice_date") or content.get("credit_date")
 
 
 def _count_absent(result: TieOut, row: Any) -> None:
@@ -275,10 +282,11 @@ def _add_cin7(
     result: TieOut,
     day: date,
     document: Mapping[str, Any],
-    invoice: InvoiceRow,
+    supplier: str,
     context: PlanContext,
 ) -> None:
-    rate, supplier = _rate(invoice, context), invoice.supplier
+    """Add what Cin7 books of a document: its own amounts at its own rate."""
+    rate = Decimal(document["rate"])
     for key, amount in document["amounts"].items():
         account, _, centre = key.partition("|")
         result.add((day, account, centre, supplier), 1, rounded(Decimal(amount) * rate))
@@ -286,12 +294,6 @@ def _add_cin7(
     for rule, amount in document["tax"].items():
         account = context.references.tax_rules[rule].account
         result.add((day, account, "", supplier), 1, rounded(Decimal(amount) * rate))
-
-
-def _rate(invoice: InvoiceRow, context: PlanContext) -> Decimal:
-    if context.currency(invoice.currency) == context.references.base_currency:
-        return Decimal(1)
-    return cin7_rate(invoice.exchange_rate, invoice.mul_div)
 
 
 def _add_ledger(
@@ -309,19 +311,26 @@ def _add_ledger(
     result.ledger = {account: sum_ for account, sum_ in payable.items() if account in known}
 
 
-def _merge(result: TieOut, one: TieOut, *, is_foreign: bool) -> None:
-    """Add one document, naming the cents that converting it moves, if it is foreign.
+def _merge(result: TieOut, one: TieOut, percent: Decimal | None) -> None:
+    """Add one document, naming what converting it moves, if it is foreign.
 
-    Cin7 keeps a foreign document in its own currency and converts each line; SYSPRO's
-    postings are local. Those cents are shown as rounding beside the two figures.
+    Cin7 keeps a foreign document in its own currency and converts each line at a rate of
+    five decimals; SYSPRO's postings are local. What that moves, at most `percent`, is shown
+    as rounding beside the two figures.
+
+    Args:
+        result: where to.
+        one: the document.
+        percent: the tolerance of a foreign document's rate; None for a local one.
     """
     for key, (syspro, cin7, count) in one.lines.items():
         line = result.lines.setdefault(key, [ZERO, ZERO, 0])
         line[0], line[1], line[2] = line[0] + syspro, line[1] + cin7, line[2] + count
-        if not is_foreign:
+        if percent is None:
             continue
         result.foreign[key[1]] = result.foreign.get(key[1], 0) + 1
-        if cin7 != syspro and abs(cin7 - syspro) <= _FOREIGN_CENTS:
+        allowed = max(_FOREIGN_CENTS, rounding_of(syspro, percent))
+        if cin7 != syspro and abs(cin7 - syspro) <= allowed:
             result.rounding[key] = result.rounding.get(key, ZERO) + cin7 - syspro
 
 

@@ -300,6 +300,14 @@ _REASONS = (
         "Make a supplier of that currency in both systems, or correct the document.",
     ),
     Reason(
+        "rate_differs",
+        Verdict.HELD,
+        "At the exchange rate that Cin7 keeps, the document would come to other money than "
+        "SYSPRO posted.",
+        "Correct the rate in SYSPRO, enter the document by hand in Cin7, or widen "
+        "match.rate_percent.",
+    ),
+    Reason(
         "unnamed_credit",
         Verdict.HELD,
         "The credit names no invoice, so Cin7 cannot take it as a credit note.",
@@ -401,6 +409,12 @@ _REASONS = (
         Verdict.WAITING,
         "The purchase order that this belongs to is not in Cin7 yet.",
         "Nothing; it follows when the order is there.",
+    ),
+    Reason(
+        "line_missing",
+        Verdict.HELD,
+        "The receipt is of a line that SYSPRO does not show on the purchase order.",
+        "Look at the order in SYSPRO (line deleted, or not visible to the operator).",
     ),
     Reason(
         "order_is_draft",

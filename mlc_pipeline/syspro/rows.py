@@ -27,8 +27,10 @@ RawRow = Mapping[str, object]
 Value = str | Decimal | date | None
 
 _NUMBER: Final = re.compile(r"-?\d+(\.\d+)?")
-# Whatever follows the day, a time or an offset, has no meaning: SYSPRO dates have no zone.
-_DATE: Final = re.compile(r"(\d{4}-\d\d-\d\d)([T ].*)?")
+# SYSPRO keeps dates at midnight, without a zone: an offset has no meaning, and another time
+# than midnight is a midnight that somebody shifted, perhaps off its day.
+_DATE: Final = re.compile(r"(\d{4}-\d\d-\d\d)([T ](?P<time>[\d:.]*).*)?")
+_MIDNIGHT: Final = re.compile(r"00:00(:00(\.0+)?)?")
 _NO_DATE: Final = "0000-00-00"
 _MISSING: Final = object()
 
@@ -86,7 +88,7 @@ class RowReader:
         """Return the key for a message, such as `supplier=000012, invoice=A1`."""
         parts = ((column, _plain(raw.get(column.source))) for column in self._key)
         return ", ".join(
-            f"{column.name}={text.strip() if column.kind in SCALES else text}"
+            f"{column.name}={text.strip() if column.kind in SCALES else text.rstrip(' ')}"
             for column, text in parts
         )
 
@@ -140,7 +142,7 @@ def _conversion(column: Column, entity: Entity) -> Callable[[object], Value]:
     if column.kind in SCALES:
         convert: Callable[[object], Value] = partial(_number, *SCALES[column.kind])
     elif column.kind == "date":
-        convert = _date
+        convert = read_date
     elif column.kind == "key" or column.name in entity.key:
         convert = _key
     else:
@@ -171,15 +173,26 @@ def _text(raw: object) -> str | None:
     return raw.replace("\0", " ").strip() or None
 
 
-def _date(raw: object) -> date | None:
+def read_date(raw: object) -> date | None:
+    """Return the day that a value names; None for no date.
+
+    Raises:
+        ValueError: what was expected instead.
+    """
     text = raw.strip() if isinstance(raw, str) else raw
     if text is None or text == "" or str(text).startswith(_NO_DATE):
         return None
     match = _DATE.fullmatch(text) if isinstance(text, str) else None
     try:
-        return date.fromisoformat(match[1] if match else "")
+        day = date.fromisoformat(match[1] if match else "")
     except ValueError:
         raise ValueError("a date such as 2026-01-31") from None
+    if match and match["time"] is not None and not _MIDNIGHT.fullmatch(match["time"]):
+        raise ValueError(
+            "midnight, as SYSPRO keeps its dates: the service shifts them to another time "
+            "zone, so the day may be wrong; let it answer in the zone of its database"
+        )
+    return day
 
 
 def _number(precision: int, scale: int, raw: object) -> Decimal | None:

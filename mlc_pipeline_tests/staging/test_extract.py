@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from mlc_pipeline.staging import extract
 from mlc_pipeline.staging.extract import CounterpartReader, Counterparts, Extraction
-from mlc_pipeline.staging.load import Stamp
+from mlc_pipeline.staging.load import Stamp, note_rejected
 from mlc_pipeline.staging.operations import read_days
 from mlc_pipeline.staging.tables import SYSPRO, rejected_rows
 from mlc_pipeline.syspro.entities import ENTITIES, Entity
@@ -286,6 +286,24 @@ def test_keys_are_read_once_each_and_rows_that_vanished_go(database: sa.Engine) 
         {"2"},
         1,
     )
+
+
+@pytest.mark.parametrize(
+    ("other", "stays"),
+    [("47110", True), ("4711, 2", True), ("4711%", True), ("4711  ", False), ("4711", False)],
+)
+def test_a_reading_by_key_forgets_the_rejections_of_its_own_keys_alone(
+    database: sa.Engine, other: str, stays: bool
+) -> None:
+    key = f"purchase_order={other}, line=2"
+    noted = {"key": key, "reason": "bad", "row": {"PurchaseOrder": other}, "partition": None}
+    lines = "purchase_order_lines"
+    note_rejected(database, Stamp("acme", "run-1"), lines, [noted], (None, None))
+    reading = extraction(database, ScriptedReader({lines: []}), run="run-2")
+    reading.by_key(lines, ("purchase_order",), [("4711",)])
+    with database.connect() as connection:
+        kept = [*connection.scalars(sa.select(rejected_rows.c.key))]
+    assert kept == ([key] if stays else [])
 
 
 def test_no_keys_ask_for_nothing(database: sa.Engine) -> None:

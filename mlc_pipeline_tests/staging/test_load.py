@@ -129,6 +129,46 @@ def test_a_load_that_breaks_off_changes_nothing(database: sa.Engine) -> None:
     assert {n: r.value for n, r in staged(database).items()} == {"1": Decimal("1.00")}
 
 
+def overlapping(
+    engine: sa.Engine, first: list[dict[str, Any]], meanwhile: list[dict[str, Any]]
+) -> Loaded:
+    """Load a page, and another run's whole reading between it and the end."""
+
+    def pages() -> Iterable[list[dict[str, Any]]]:
+        yield first
+        load(engine, meanwhile, run="run-b")
+
+    return load_pages(
+        engine,
+        INVOICES,
+        Stamp("acme", "run-a"),
+        pages(),
+        date_column="invoice_date",
+        replaced=lambda: INVOICES.c.partition == DAY,
+    )
+
+
+def test_a_reading_keeps_what_another_saw_after_it_began(database: sa.Engine) -> None:
+    load(database, [invoice("gone")], run="run-0")
+    loaded = overlapping(database, [invoice("1")], [invoice("1"), invoice("new")])
+    assert set(staged(database)) == {"1", "new"}
+    assert loaded.removed == 0  # the other reading found that it was gone
+
+
+def test_a_row_is_what_was_read_of_it_last(database: sa.Engine) -> None:
+    """Nobody waits for a row while SYSPRO is read: the other reading is done at once."""
+    overlapping(database, [invoice("1", value="1.00")], [invoice("1", value="2.00")])
+    row = staged(database)["1"]
+    assert (row.value, row.run_id) == (Decimal("2.00"), "run-b")
+
+
+def test_a_row_that_moved_while_it_was_read_is_there_as_it_came_last(
+    database: sa.Engine,
+) -> None:
+    load(database, [invoice("1", value="1.00")], [invoice("1", value="2.00")])
+    assert staged(database)["1"].value == Decimal("2.00")
+
+
 def test_more_rows_than_a_batch_are_all_loaded(database: sa.Engine) -> None:
     loaded = load(database, [invoice(str(n)) for n in range(2001)])
     assert loaded.rows == len(staged(database)) == 2001

@@ -117,6 +117,7 @@ def test_what_cin7_answered_is_summed_by_account_cost_centre_and_tax_rule() -> N
         "amounts": {"400|Sales": "5.5", "400|": "2"},
         "tax": {"V": "1"},
     }
+    assert bodies.answered_amounts({**answer, "CurrencyRate": d("1.1")})["rate"] == "1.1"
     assert bodies.answered_amounts(answer, sign=-1)["amounts"] == {
         "400|Sales": "-5.5",
         "400|": "-2",

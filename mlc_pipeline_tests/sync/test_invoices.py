@@ -40,7 +40,7 @@ from mlc_pipeline.sync.plan import (
     Planned,
     References,
 )
-from mlc_pipeline.sync.rows import InvoiceRow, PostingRow
+from mlc_pipeline.sync.rows import InvoiceRow, OrderRow, PostingRow
 from mlc_pipeline.sync.vocabulary import REASONS, Kind, Verdict
 from mlc_pipeline_tests.contract.openapi import validate_request
 from mlc_pipeline_tests.sync.examples import (
@@ -144,7 +144,7 @@ _codes = st.builds(
 _expenses = st.lists(st.tuples(_codes, _cents), min_size=1, max_size=98)
 _taxes = st.lists(st.tuples(st.just(GL_TAX), _cents), max_size=2)
 _rates = st.tuples(
-    st.decimals(min_value="0.05", max_value=20, places=5), st.sampled_from(["M", "D"])
+    st.decimals(min_value="0.05", max_value=10, places=5), st.sampled_from(["M", "D"])
 )
 _matched_lines = st.lists(
     st.tuples(
@@ -630,6 +630,30 @@ def test_a_foreign_invoice_may_differ_by_a_cent_a_posting(
     assert plan(row, rows).verdict is verdict
 
 
+@pytest.mark.parametrize(
+    ("value", "rate", "mul_div", "tolerance", "verdict"),
+    [
+        ("1000000", "31750", "D", "0.01", Verdict.HELD),  # 0.00003: 30.00 for 31.50
+        ("1000000", "250000", "D", "0.01", Verdict.HELD),  # nothing left of it
+        ("1000000", "250000", "D", "1000", Verdict.HELD),  # Cin7 takes no rate of 0
+        ("1000000", "31750", "D", "5", Verdict.CREATE),
+        ("1000", "190", "D", "0.01", Verdict.CREATE),  # 0.00526: the same cents
+        ("1000000", "190", "D", "0.01", Verdict.HELD),
+        ("100000", "1.27", "D", "0.01", Verdict.CREATE),  # 0.78740: 0.16 of 78 740.16
+        ("100000", "1.27", "D", "0", Verdict.HELD),
+        ("100000", "1.23456", "M", "0", Verdict.CREATE),
+    ],
+)
+def test_a_rate_that_five_decimals_cannot_say_is_held(
+    value: str, rate: str, mul_div: str, tolerance: str, verdict: Verdict
+) -> None:
+    row = invoice(value, currency="€", exchange_rate=d(rate), mul_div=mul_div)
+    entries = [posting(to_base(d(value), d(rate), mul_div))]
+    planned = plan(row, entries, looked_at=context(match={"rate_percent": d(tolerance)}))
+    assert planned.verdict is verdict
+    assert planned.reason_code == (None if verdict is Verdict.CREATE else "rate_differs")
+
+
 def test_payable_postings_do_not_count_towards_the_invoice() -> None:
     rows = postings(("10.5000", "5"), (GL_PAYABLE, "-5"))
     assert plan(invoice("5"), rows).verdict is Verdict.CREATE
@@ -721,6 +745,66 @@ def test_an_invoice_follows_the_state_and_the_plan_of_its_order(
     found = reason(
         invoice("25"), [posting("25")], looked_at=looked_at, orders=orders, **matched()
     )
+    assert found == expected
+
+
+def _order_row(rate: str) -> OrderRow:
+    return OrderRow(ORDER, SUPPLIER, currency="€", exchange_rate=d(rate))
+
+
+def _order_in_cin7(rate: str) -> Known:
+    return Known("done", "hash", {"header": {"currency_rate": rate}}, "AUTHORISED", ID)
+
+
+@pytest.mark.parametrize(
+    ("of_order", "in_cin7", "tolerance", "expected"),
+    [
+        ("1.15", None, "0.01", None),
+        ("1.10", None, "0.01", "rate_differs"),
+        ("1.10", None, "5", None),
+        ("1.10", "1.15", "0.01", None),  # as it was written, or brought to
+        ("1.15", "1.1", "0.01", "rate_differs"),
+        ("1.150001", None, "0", None),
+    ],
+)
+def test_an_invoice_at_another_rate_than_its_order_has_in_cin7_is_held(
+    of_order: str, in_cin7: str | None, tolerance: str, expected: str | None
+) -> None:
+    """Cin7 takes no rate with an invoice: it would be booked at its order's."""
+    known = {(Kind.PURCHASE_ORDER, ORDER): _order_in_cin7(in_cin7)} if in_cin7 else {}
+    row = invoice("1000", currency="€", exchange_rate=d("1.15"), mul_div="M")
+    match = {"rate_percent": d(tolerance), "price_percent": None, "quantity_percent": None}
+    planned = plan(
+        row,
+        [posting("1150.00")],
+        looked_at=context(known, match=match),
+        orders=ready_order(),
+        **{**matched(), "order_headers": {ORDER: _order_row(of_order)}},
+    )
+    assert planned.reason_code == expected
+    if expected:
+        assert "1150.00 in SYSPRO; at 1.1" in str(planned.reason)
+
+
+def test_a_foreign_invoice_that_is_written_is_not_judged_by_its_rate_again() -> None:
+    row = invoice("1000", currency="€", exchange_rate=d("1.15"), mul_div="M")
+    parts = {**matched(), "order_headers": {ORDER: _order_row("1.15")}}
+    content = content_of(plan(row, [posting("1150.00")], orders=ready_order(), **parts))
+    written = Known("done", content.digest(), content.to_json(), "AUTHORISED", ID)
+    known = {
+        (Kind.INVOICE, KEY): written,
+        (Kind.PURCHASE_ORDER, ORDER): _order_in_cin7("1.1"),
+    }
+    planned = plan(row, [posting("1150.00")], looked_at=context(known), **parts)
+    assert planned.verdict is Verdict.UNCHANGED
+
+
+@pytest.mark.parametrize(("rate", "expected"), [("1.15", None), ("1.1", "rate_differs")])
+def test_a_credit_at_another_rate_than_its_invoice_is_held(
+    rate: str, expected: str | None
+) -> None:
+    row = invoice("-1000", currency="€", exchange_rate=d("1.15"), mul_div="M", reference="A")
+    found = reason(row, [posting("-1150")], credited=CREDITED, credited_rate=d(rate))
     assert found == expected
 
 

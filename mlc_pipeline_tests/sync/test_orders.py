@@ -255,6 +255,16 @@ def test_a_foreign_order_carries_cin7s_rate_and_a_local_one_none() -> None:
         assert (header.currency, header.currency_rate) == ("GBP", None)
 
 
+def test_an_order_whose_rate_five_decimals_cannot_say_is_held() -> None:
+    line = order_line(foreign_price=d(30000))
+    planned = planned_as(parts(line, currency="€", exchange_rate=d(31750), mul_div="D"))
+    assert (planned.verdict, planned.reason_code) == (Verdict.HELD, "rate_differs")
+    assert planned.reason == (
+        "300000.00 divided by 31750 are 9.45 in SYSPRO; at 0.00003, to five decimals, Cin7 "
+        "would book 9.00; tolerance 0.01 %"
+    )
+
+
 @pytest.mark.parametrize("currency", [None, "GBP", "£"])
 def test_the_amount_of_a_planned_order_is_the_total_of_what_is_written(
     currency: str | None,
@@ -444,6 +454,18 @@ def test_non_stocked_lines_of_a_receipt_are_left_out() -> None:
     assert [i.quantity for i in receipt_content(both).lines] == [10]
     (only,) = receipts_of(receipt(line=d(2)), lines=lines)
     assert (only.verdict, only.reason_code) == (Verdict.EXCLUDED, "not_stocked")
+
+
+def test_a_receipt_is_never_sent_without_a_line_that_nobody_could_read() -> None:
+    rows = receipt(), receipt(entry=2, line=d(2), stock_code="B200")
+    (absent,) = receipts_of(*rows, lines=(order_line(1),))
+    assert (absent.verdict, absent.reason_code) == (Verdict.HELD, "line_missing")
+    assert absent.reason == f"GRN G1 is of line 2 of purchase order {ORDER}"
+    broken = OrderParts(order(), (order_line(1),), rows, is_broken=True)
+    planned_order = Planned(Kind.PURCHASE_ORDER, ORDER, Verdict.HELD, d(0))
+    there = {(Kind.PURCHASE_ORDER, ORDER): Known("done")}
+    (planned,) = plan_receipts(broken, planned_order, context(there))
+    assert (planned.verdict, planned.reason_code) == (Verdict.HELD, "unreadable_row")
 
 
 @pytest.mark.parametrize(

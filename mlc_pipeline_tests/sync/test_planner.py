@@ -69,8 +69,8 @@ class Company:
         table_columns = {k: v for k, v in staged_row(row, day).items() if k != "home"}
         stage(self.engine, entity, table_columns, name=self.name)
 
-    def supplier(self, code: str, name: str) -> None:
-        row = {"supplier": code, "name": name}
+    def supplier(self, code: str, name: str, **row: Any) -> None:
+        row = {"supplier": code, "name": name, **row}
         stage(self.engine, "suppliers", row, name=self.name)
 
     def invoice(
@@ -249,6 +249,27 @@ def test_a_credit_finds_the_invoice_that_it_names(company: Company) -> None:
     assert [p.amount > 0 for _, p in plan.rows] == [True, False, False]
 
 
+def test_an_invoice_at_another_rate_than_its_order_is_held(company: Company) -> None:
+    company.supplier(SUPPLIER, "Heathcotes Ltd", currency="€")
+    company.order(currency="€", exchange_rate=d("1.10"))
+    company.put("receipts", receipt(), DAY)
+    company.put("receipt_matches", match(matched_value=d("5")), DAY)
+    company.put("invoices", invoice("5", currency="€", exchange_rate=d("1.20")), DAY)
+    company.posting("INV-1", DAY, "6")
+    assert verdicts(company.plan("invoices")) == {key("INV-1"): "rate_differs"}
+
+
+def test_a_credit_at_another_rate_than_its_invoice_is_held(company: Company) -> None:
+    company.supplier(SUPPLIER, "Heathcotes Ltd", currency="€")
+    company.put("invoices", invoice("5", currency="€", exchange_rate=d("1.20")), DAY)
+    company.posting("INV-1", DAY, "6")
+    of_credit = {"reference": "INV-1", "currency": "€", "exchange_rate": d("1.00")}
+    company.put("invoices", invoice("-5", invoice="CR-2", **of_credit), DAY)
+    company.posting("CR-2", DAY, "-5", sub_entry=d(2))
+    expected = {key("INV-1"): "create", key("CR-2"): "rate_differs"}
+    assert verdicts(company.plan("invoices")) == expected
+
+
 def test_postings_without_an_invoice_and_of_other_journals_are_shown(company: Company) -> None:
     company.invoice()
     company.posting("INV-8", DAY, "7", sub_entry=d(8))
@@ -287,6 +308,22 @@ def test_a_row_that_could_not_be_read_is_held(company: Company) -> None:
     assert verdicts(plan) == {"invoices: invoice=X": "unreadable_row"}
     assert only(plan).reason == "amount: found x"
     assert verdicts(company.plan("invoices", LATER)) == {}
+
+
+def test_an_order_of_which_a_line_could_not_be_read_is_held_with_its_receipts(
+    company: Company,
+) -> None:
+    company.order()
+    company.put("receipts", receipt(), DAY)
+    key = f"purchase_order={ORDER}, line=2"
+    bad = {"key": key, "reason": "x", "row": {}, "partition": None}
+    stamp = Stamp(company.name, "run")
+    note_rejected(company.engine, stamp, "purchase_order_lines", [bad], (None, None))
+    assert verdicts(company.plan("purchases")) == {
+        ORDER: "unreadable_row",
+        f"{ORDER}|G1": "unreadable_row",
+        f"purchase_order_lines: {key}": "unreadable_row",
+    }
 
 
 def test_no_document_is_in_a_plan_twice(company: Company) -> None:

@@ -60,9 +60,14 @@ class Books:
         outcome: Outcome = Outcome.CREATED,
         status: str = "AUTHORISED",
         day: date = DAY,
+        rate: str | None = None,
+        content: Mapping[str, Any] | None = None,
         **of_invoice: Any,
     ) -> None:
-        """Put a document into SYSPRO's staged rows, the push table and the ledger."""
+        """Put a document into SYSPRO's staged rows, the push table and the ledger.
+
+        `rate` is what Cin7 answered.
+        """
         row = invoice(value, invoice=number, **of_invoice)
         stage(self.engine, "invoices", staged_row(row, row.invoice_date), name=self.name)
         for gl_code, amount in postings:
@@ -71,9 +76,11 @@ class Books:
             stage(self.engine, "postings", staged_row(entry, day), name=self.name)
         key = f"{SUPPLIER}|{number}"
         answered = {"status": status, "amounts": amounts, "tax": {VAT: tax} if tax else {}}
+        answered |= {"rate": rate} if rate else {}
         ref = DocumentRef(kind, key, day, day, d(value))
         ledger = Ledger(self.engine, self.name, "run")
-        ledger.adopt(ref, state="done", cin7_id="p", task_id=number, answered=answered)
+        ids = {"cin7_id": "p", "task_id": number}
+        ledger.adopt(ref, state="done", **ids, answered=answered, content=content)
         self.pushed.append(
             {
                 "partition": day,
@@ -213,6 +220,7 @@ def test_the_cents_of_converting_a_foreign_invoice_are_named_as_rounding(books: 
         {"400|Sales": "100"},
         currency="€",
         exchange_rate=d("0.85"),
+        rate="0.85",
     )
     result = books.compare()
     assert result.differences() == []
@@ -228,9 +236,49 @@ def test_more_than_rounding_is_a_difference_in_a_foreign_invoice_too(books: Book
         {"400|Sales": "100"},
         currency="€",
         exchange_rate=d("0.85"),
+        rate="0.85",
     )
     assert books.compare().differences() == [
         ((DAY, "400", "Sales", SUPPLIER), d("85.50"), d("85.00")),
+    ]
+
+
+def test_what_five_decimals_of_a_rate_move_is_rounding_too(books: Books) -> None:
+    books.document(
+        "INV-1",
+        "100000",
+        [("10.5000", "78740.16")],
+        {"400|Sales": "100000"},
+        currency="€",
+        exchange_rate=d("1.27"),
+        mul_div="D",
+        rate="0.78740",
+    )
+    result = books.compare()
+    assert result.differences() == []
+    assert result.rounding == {(DAY, "400", "Sales", SUPPLIER): d("-0.16")}
+
+
+@pytest.mark.parametrize("is_answered", [True, False])
+def test_cin7s_side_is_converted_at_the_rate_of_the_purchase(
+    books: Books, is_answered: bool
+) -> None:
+    """The rate of the order that the invoice is on, not the one that SYSPRO posted it at."""
+    order = DocumentRef(Kind.PURCHASE_ORDER, "PO", DAY, DAY)
+    header = {"header": {"currency_rate": "1.1"}}
+    Ledger(books.engine, books.name, "run").adopt(order, state="done", content=header)
+    books.document(
+        "INV-1",
+        "100",
+        [("10.5000", "115")],
+        {"400|Sales": "100"},
+        currency="€",
+        exchange_rate=d("1.15"),
+        rate="1.10000" if is_answered else None,
+        content={"purchase_order": "PO"},
+    )
+    assert books.compare().differences() == [
+        ((DAY, "400", "Sales", SUPPLIER), d(115), d(110)),
     ]
 
 
@@ -243,6 +291,7 @@ def foreign(books: Books, outcome: Outcome = Outcome.CREATED) -> None:
         outcome=outcome,
         currency="€",
         exchange_rate=d("0.85"),
+        rate="0.85",
     )
 
 
@@ -295,6 +344,7 @@ def test_the_rounding_of_a_foreign_document_is_no_difference_to_cin7s_ledger(
         {"400|Sales": "0.90"},
         currency="€",
         exchange_rate=d("0.5"),
+        rate="0.5",
     )
     for _ in range(2):  # two lines of 0.45, each 0.23 in Cin7's ledger
         books.booked("INV-1", "400", "800", "0.23")

@@ -72,13 +72,31 @@ def test_blank_text_in_a_key_stays_text() -> None:
         "2026-01-31T00:00:00Z",
         "2026-01-31T00:00:00+14:00",
         "2026-01-31T00:00:00-12:00",
-        "2026-01-31T23:59:59.999+02:00",
+        "2026-01-31T00:00:00.0000000+02:00",
+        "2026-01-31T00:00Z",
         "2026-01-31 00:00:00",
         " 2026-01-31 ",
     ],
 )
 def test_a_date_is_its_first_ten_characters_and_never_shifted(raw: str) -> None:
     assert value("opened", raw) == date(2026, 1, 31)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        "2026-01-30T22:00:00Z",  # 31 January in a zone two hours east
+        "2026-01-31T05:00:00Z",
+        "2026-01-31T23:59:59.999+02:00",
+        "2026-01-31T00:00:00.001",
+        "2026-01-31 noon",
+    ],
+)
+def test_a_date_that_was_shifted_off_midnight_sets_the_row_aside(raw: str) -> None:
+    message = refusal("opened", raw)
+
+    assert f"found {raw!r}, expected midnight, as SYSPRO keeps its dates" in message
+    assert "answer in the zone of its database" in message
 
 
 @pytest.mark.parametrize("raw", [None, "", "  ", "0000-00-00", "0000-00-00T00:00:00Z"])
@@ -228,7 +246,7 @@ def test_rows_of_one_key_that_differ_are_all_set_aside() -> None:
     rows, rejected = read(place("A", 1), place("A", 2), place("A ", 2, Name="x"), place("A", 3))
 
     assert [row["line"] for row in rows] == [1, 3]
-    assert [row.key for row in rejected] == ["area=A, line=2", "area=A , line=2"]
+    assert [row.key for row in rejected] == ["area=A, line=2", "area=A, line=2"]
     assert "2 rows have this key and differ in Area, Name" in rejected[0].message
     assert "syspro.entities.places.key in connection.yaml" in rejected[0].message
 
