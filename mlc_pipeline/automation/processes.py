@@ -17,7 +17,7 @@ import psutil
 PROCESS_TAG = "mlc/process"
 """Run tag of a foreground run: host, process id, and when the process began."""
 
-_CLOCK_STEP = 60.0
+_CLOCK_STEP = 60
 """Seconds by which setting the clock may move when a process seems to have begun."""
 
 
@@ -40,7 +40,7 @@ def has_died(run: dg.DagsterRun) -> bool:
         now_there = psutil.Process(int(pid)).create_time()
     except psutil.NoSuchProcess:
         return True
-    return bool(began) and abs(now_there - float(began)) > _CLOCK_STEP
+    return bool(began) and abs(now_there - int(began)) > _CLOCK_STEP
 
 
 def runs_under_way(instance: dg.DagsterInstance, connection: str) -> list[dg.DagsterRun]:
