@@ -48,7 +48,8 @@ DATED = {
     "postings": "The GL distribution of AP invoices, by posting date.",
 }
 UNDATED = ("purchase_orders", "receipts", "invoices", "postings")
-"""Entities of which rows without a date are read too, so that none is overlooked."""
+"""Entities of which rows without a date are read too, so that none is overlooked; receipt
+matches are read with their invoice, whatever their date."""
 
 _KINDS = {"syspro", "postgres"}
 

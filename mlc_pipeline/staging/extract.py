@@ -301,7 +301,13 @@ class CounterpartReader:
 
     def _orders(self, invoices: list[Any], keys: list[tuple[str, str]]) -> list[tuple[str]]:
         receipts, orders = SYSPRO["receipts"], SYSPRO["purchase_orders"]
-        received = sa.select(receipts.c.purchase_order).where(self._dated(receipts))
+        # Receipts without a date are looked at by every run, so their orders are too.
+        received = sa.select(receipts.c.purchase_order).where(
+            sa.or_(
+                self._dated(receipts),
+                sa.and_(self._ours(receipts), receipts.c.partition.is_(None)),
+            )
+        )
         wanted = {row.purchase_order for row in self._select(received.distinct())}
         grns = self._matched_receipts(keys)
         target = [receipts.c.supplier, receipts.c.grn]

@@ -15,7 +15,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from mlc_pipeline.staging.tables import PLAN, PUSH, SYSPRO
+from mlc_pipeline.staging.tables import PLAN, PUSH
 from mlc_pipeline.sync import staged
 from mlc_pipeline.sync.invoices import invoice_key
 from mlc_pipeline.sync.journals import is_distribution
@@ -160,13 +160,8 @@ def _purchases(
     headers, _, _ = staged.order_parts(connection, window, considered)
     lost = staged.undated(connection, window, "purchase_orders", OrderRow)
     orders = headers.keys() | {row.purchase_order for row in lost}
-    table = SYSPRO["receipts"]
-    query = sa.select(table.c.purchase_order, table.c.grn).where(
-        table.c.connection == window.connection,
-        table.c.partition.between(window.first, window.last),
-        table.c.purchase_order.is_not(None),
-    )
-    receipts = {receipt_key(r.purchase_order, r.grn) for r in connection.execute(query)}
+    here = staged.receipts_here(connection, window)
+    receipts = {receipt_key(r.purchase_order or "", r.grn) for r in here}
     of_orders = [
         [r for r in rows if r.kind == Kind.PURCHASE_ORDER] for rows in (planned, pushed)
     ]
@@ -229,7 +224,8 @@ def _strays(
     """
     shown = {r.key for r in planned if r.kind != Kind.POSTING}
     sums: dict[str, Decimal] = {}
-    for posting in staged.postings_in(connection, window):
+    lost = staged.lost_postings(connection, window)
+    for posting in (*staged.postings_in(connection, window), *lost):
         key = invoice_key(posting.supplier, posting.invoice)
         if not is_distribution(posting):
             key = posting.key

@@ -429,8 +429,12 @@ def _check_lines(
 def plan_stray_receipts(
     purchase_order: str, rows: Iterable[ReceiptRow], context: PlanContext
 ) -> list[Planned]:
-    """Plan receipts whose order SYSPRO does not show: they wait, and are seen."""
-    reason = REASONS["order_missing"]
+    """Plan receipts whose order SYSPRO does not show: they wait, and are seen.
+
+    Those that name none, with a blank order, are held.
+    """
+    reason = REASONS["order_missing" if purchase_order else "no_order"]
+    said = f"SYSPRO does not show purchase order {purchase_order!r}"
     by_grn: dict[str, list[ReceiptRow]] = {}
     for row in rows:
         by_grn.setdefault(row.grn, []).append(row)
@@ -444,7 +448,7 @@ def plan_stray_receipts(
             supplier=group[0].supplier,
             home=group[0].partition,
             reason_code=reason.code,
-            reason=f"SYSPRO does not show purchase order {purchase_order!r}",
+            reason=said if purchase_order else f"GRN {grn} names no purchase order",
         )
         for grn, group in by_grn.items()
     ]

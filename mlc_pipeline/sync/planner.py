@@ -29,7 +29,13 @@ from mlc_pipeline.sync.invoices import (
 )
 from mlc_pipeline.sync.ledger import Ledger
 from mlc_pipeline.sync.money import cin7_rate
-from mlc_pipeline.sync.orders import OrderParts, plan_order, plan_receipts, plan_stray_receipts
+from mlc_pipeline.sync.orders import (
+    OrderParts,
+    plan_order,
+    plan_receipts,
+    plan_stray_receipts,
+    receipt_key,
+)
 from mlc_pipeline.sync.plan import Known, PlanContext, Planned
 from mlc_pipeline.sync.rows import InvoiceRow, MatchRow, OrderRow, PostingRow
 from mlc_pipeline.sync.staged import Window, grouped
@@ -215,6 +221,7 @@ def purchases_of(
         matches = staged.matches_of(connection, window, invoices)
         orders = staged.considered_orders(connection, window, matches)
         headers, lines, receipts = staged.order_parts(connection, window, orders)
+        here = staged.receipts_here(connection, window)
         lost = staged.undated(connection, window, "purchase_orders", OrderRow)
         _, lost_lines, _ = staged.order_parts(
             connection, window, [row.purchase_order for row in lost]
@@ -234,7 +241,10 @@ def purchases_of(
     context = _with_known(context, known)
     matched = {(m.supplier, m.grn) for m in matches}
     broken = _orders_with_unreadable_lines(rejected)
+    undated = {receipt_key(r.purchase_order or "", r.grn) for r in here if not r.partition}
     plan = Plan()
+    for stray in plan_stray_receipts("", (r for r in here if not r.purchase_order), context):
+        plan.add(window.clamp([stray.home]), stray)
     for key, day in sorted(orders.items()):
         if key not in headers:
             for stray in plan_stray_receipts(key, receipts.get(key, ()), context):
@@ -250,12 +260,12 @@ def purchases_of(
         order = plan_order(parts, context, held, currencies)
         plan.add(day, order)
         for receipt in plan_receipts(parts, order, context):
-            is_here = receipt.home is None or window.covers(receipt.home)
+            is_here = window.covers(receipt.home) or receipt.source_key in undated
             if is_here or _is_matched(receipt, matched):
                 plan.add(window.clamp([receipt.home]), receipt)
     for row in (row for row in lost if row.purchase_order not in orders):
-        undated = OrderParts(row, lost_lines.get(row.purchase_order, ()))
-        plan.add(window.last, plan_order(undated, context, held))
+        parts = OrderParts(row, lost_lines.get(row.purchase_order, ()))
+        plan.add(window.last, plan_order(parts, context, held))
     _add_rejected(plan, window, rejected, Kind.PURCHASE_ORDER)
     _add_vanished(plan, window, ledger, [Kind.PURCHASE_ORDER, Kind.RECEIPT])
     return plan
@@ -466,6 +476,7 @@ class _Material:
                 not is_distribution(posting) or (posting.supplier, posting.invoice) not in here
             )
         ]
+        self.stray += staged.lost_postings(connection, window)
         codes = {row.supplier for row in rows}
         self.suppliers = _planned_suppliers(connection, window, codes, newer)
         self.orders = read_plan(

@@ -20,7 +20,9 @@ import sqlalchemy as sa
 from mlc_pipeline.staging.keys import among
 from mlc_pipeline.staging.tables import SYSPRO, rejected_rows
 from mlc_pipeline.staging.waiting import invoices_waiting_for
+from mlc_pipeline.sync.journals import is_distribution
 from mlc_pipeline.sync.rows import (
+    InvoiceRow,
     MatchRow,
     OrderLineRow,
     OrderRow,
@@ -60,6 +62,13 @@ def _in(window: Window, entity: str) -> sa.ColumnElement[bool]:
         table.c.connection == window.connection,
         table.c.partition.between(window.first, window.last),
     )
+
+
+def _here(window: Window, entity: str) -> sa.ColumnElement[bool]:
+    """Rows dated in the window, and those without a date: every run looks at them."""
+    table = _t(entity)
+    undated = sa.and_(table.c.connection == window.connection, table.c.partition.is_(None))
+    return sa.or_(_in(window, entity), undated)
 
 
 def invoices_dated(window: Window) -> sa.Select[tuple[str, str, date]]:
@@ -129,22 +138,26 @@ def considered_orders(
 ) -> dict[str, date]:
     """Return the orders that the window looks at, each with the day that counts it.
 
-    Orders dated in it, orders received in it, and orders of the receipts that the
-    considered invoices are matched to.
+    Orders dated in it, orders received in it or on no day, and orders of the receipts that
+    the considered invoices are matched to.
     """
-    receipts = _t("receipts")
     found: dict[str, date] = {}
-    received = sa.select(receipts.c.purchase_order, receipts.c.partition).where(
-        _in(window, "receipts"), receipts.c.purchase_order.is_not(None)
-    )
-    for order, day in connection.execute(received):
-        found[order] = min(day, found.get(order, day))
+    for receipt in receipts_here(connection, window):
+        if receipt.purchase_order:
+            day = receipt.partition or window.last
+            found[receipt.purchase_order] = min(day, found.get(receipt.purchase_order, day))
     for receipt in receipts_matched(connection, window, matches):
         if receipt.purchase_order:
             found.setdefault(receipt.purchase_order, window.clamp([receipt.partition]))
     for order, day in connection.execute(orders_dated(window)):
         found[order] = day
     return found
+
+
+def receipts_here(connection: sa.Connection, window: Window) -> list[ReceiptRow]:
+    """Return the receipt lines dated in the window or not at all."""
+    query = sa.select(_t("receipts")).where(_here(window, "receipts"))
+    return [_row(ReceiptRow, r) for r in connection.execute(query)]
 
 
 def receipts_matched(
@@ -218,6 +231,16 @@ def postings_in(connection: sa.Connection, window: Window) -> list[PostingRow]:
     """Return the postings dated in the window."""
     query = sa.select(_t("postings")).where(_in(window, "postings"))
     return [_row(PostingRow, r) for r in connection.execute(query)]
+
+
+def lost_postings(connection: sa.Connection, window: Window) -> list[PostingRow]:
+    """Return the postings without a date that no staged invoice brings along."""
+    lost = undated(connection, window, "postings", PostingRow)
+    pair = ("supplier", "invoice")
+    keys = {(p.supplier, p.invoice) for p in lost}
+    found = rows_by(connection, window.connection, InvoiceRow, "invoices", pair, keys)
+    there = {(row.supplier, row.invoice) for row in found}
+    return [p for p in lost if not is_distribution(p) or (p.supplier, p.invoice) not in there]
 
 
 def rejected(

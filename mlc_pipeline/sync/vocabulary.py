@@ -93,6 +93,8 @@ _WHO = {
     "locked_period": "finance, in Cin7's settings",
     "closed_period": "finance, with `mlc close`",
     "undated": "procurement, in SYSPRO",
+    "no_order": "procurement, in SYSPRO",
+    "line_missing": "procurement, in SYSPRO",
     "unreadable_row": "the integration engineer, with procurement",
     "refused": "finance, in Cin7; the integration engineer when its words do not help",
     "quarantined": "finance, in Cin7",
@@ -409,6 +411,12 @@ _REASONS = (
         Verdict.WAITING,
         "The purchase order that this belongs to is not in Cin7 yet.",
         "Nothing; it follows when the order is there.",
+    ),
+    Reason(
+        "no_order",
+        Verdict.HELD,
+        "The receipt names no purchase order, and Cin7 takes goods only on one.",
+        "Enter the receipt in Cin7 by hand, or on a purchase order in SYSPRO.",
     ),
     Reason(
         "line_missing",

@@ -115,7 +115,7 @@ def match(number: str = "INV-1", grn: str = "G1", day: date = DAY) -> Any:
     }
 
 
-def receipt(grn: str = "G1", day: date = DAY, order: str = ORDER) -> Any:
+def receipt(grn: str = "G1", day: date | None = DAY, order: str = ORDER) -> Any:
     return {
         "supplier": SUPPLIER,
         "grn": grn,
@@ -350,6 +350,19 @@ def test_a_day_that_is_whole_asks_for_its_matches_alone(database: sa.Engine) -> 
         "purchase_orders": 0,
         "purchase_order_lines": 0,
     }
+
+
+def test_a_match_without_a_date_is_read_with_its_invoice(database: sa.Engine) -> None:
+    reader = ScriptedReader({"invoices": [invoice()], "receipt_matches": [match(day=None)]})
+    counterparts(database, reader)
+    assert [r.partition for r in staged(database, "receipt_matches")] == [None]
+
+
+def test_the_order_of_a_receipt_without_a_date_is_read(database: sa.Engine) -> None:
+    reader = ScriptedReader({"receipts": [receipt(day=None)], "purchase_orders": []})
+    extraction(database, reader).undated("receipts")
+    counterparts(database, reader)
+    assert reader.keys("purchase_orders") == [(ORDER,)]
 
 
 def test_the_late_postings_of_the_days_invoices_are_read(database: sa.Engine) -> None:

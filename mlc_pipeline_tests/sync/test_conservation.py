@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
@@ -98,6 +98,29 @@ def test_a_posting_without_invoice_must_be_judged_too(days: Days) -> None:
 def test_a_document_that_vanished_from_syspro_is_no_loss(days: Days) -> None:
     days.judge(f"{SUPPLIER}|INV-1", "10")
     assert days.uneven() == []
+
+
+def test_a_posting_on_no_day_without_invoice_must_be_judged_too(days: Days) -> None:
+    days.invoice("INV-1", "10")
+    days.judge(f"{SUPPLIER}|INV-1", "10")
+    for number in ("INV-1", "INV-9"):  # the first goes with its invoice, whose day it is
+        row = staged_row(posting("7", invoice=number, sub_entry=d(number[-1])), None)
+        stage(days.engine, "postings", row, name=days.name)
+    assert days.uneven() == ["stray postings"]
+    days.judge(f"{SUPPLIER}|INV-9", "7", "posting")
+    assert days.uneven() == []
+
+
+@pytest.mark.parametrize("order", [None, "", ORDER])
+@pytest.mark.parametrize("day", [DAY, None])
+def test_a_receipt_without_an_order_or_a_date_must_be_judged_too(
+    days: Days, order: str | None, day: date | None
+) -> None:
+    row = staged_row(receipt(purchase_order=order), day)
+    stage(days.engine, "receipts", row, name=days.name)
+    assert days.uneven("purchases") == ["receipts of these days"]
+    days.judge(f"{order or ''}|G1", "25", "receipt")
+    assert days.uneven("purchases") == []
 
 
 def test_a_receipt_that_the_plan_overlooked_is_seen(days: Days) -> None:

@@ -200,6 +200,27 @@ def test_an_order_that_an_invoice_names_is_at_the_stage_invoice(engine: sa.Engin
     assert order.content.to_json()["header"]["approach"] == "INVOICE"
 
 
+@pytest.mark.parametrize("order", [None, ""])
+def test_a_receipt_that_names_no_order_is_held_on_its_day(
+    company: Company, order: str | None
+) -> None:
+    company.put("receipts", receipt("G1", purchase_order=order), DAY)
+    company.put("receipts", receipt("G2", purchase_order=order), None)
+    assert verdicts(company.plan("purchases")) == {"|G1": "no_order", "|G2": "no_order"}
+    assert days(company.plan("purchases", LATER)) == {"|G2": LATER}
+
+
+def test_a_receipt_without_a_date_is_shown_in_every_window(company: Company) -> None:
+    company.order()
+    company.put("receipts", receipt("G1", receipt_date=None), None)
+    company.put("receipts", receipt("G2"), DAY)
+    for window in (DAY, LATER):
+        plan = company.plan("purchases", window)
+        assert verdicts(plan)[f"{ORDER}|G1"] == "undated"
+        assert days(plan)[f"{ORDER}|G1"] == window
+    assert set(verdicts(plan)) == {ORDER, f"{ORDER}|G1"}
+
+
 def test_an_order_without_a_date_is_shown_in_every_window(company: Company) -> None:
     company.order(None)
     for window in (DAY, LATER):
@@ -281,6 +302,20 @@ def test_postings_without_an_invoice_and_of_other_journals_are_shown(company: Co
         "2026/3/17/1/9": "payment",
     }
     assert sum(p.amount for _, p in plan.rows) == 5 + 7 - 5
+
+
+def test_postings_without_a_date_are_shown_in_every_window_unless_an_invoice_has_them(
+    company: Company,
+) -> None:
+    company.invoice()
+    lost: Any = None
+    company.posting("INV-1", lost, "0", sub_entry=d(7))
+    company.posting("INV-8", lost, "7", sub_entry=d(8))
+    company.posting("INV-1", lost, "-5", sub_entry=d(9), posting_type="P")
+    expected = {key("INV-8"): "invoice_missing", "2026/3/17/1/9": "payment"}
+    assert verdicts(company.plan("invoices")) == {key("INV-1"): "create", **expected}
+    assert verdicts(company.plan("invoices", LATER)) == expected
+    assert set(days(company.plan("invoices", LATER)).values()) == {LATER}
 
 
 def test_a_document_gone_from_syspro_is_shown_on_its_day(company: Company) -> None:
