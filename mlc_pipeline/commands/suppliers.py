@@ -181,7 +181,9 @@ def conflicts(connection: ConnectionName, as_json: AsJson = False) -> None:
     table.title = f"{connection}: {len(found)} conflicts"
     for c in found:
         values = [escape(shown(c[name])) for name in ("base", "syspro", "cin7")]
-        table.add_row(c["supplier"], c["attribute"], *values, f"{c['found_at']:%Y-%m-%d %H:%M}")
+        table.add_row(
+            escape(c["supplier"]), c["attribute"], *values, f"{c['found_at']:%Y-%m-%d %H:%M}"
+        )
     out.print(table)
 
 
