@@ -80,7 +80,7 @@ class Cin7Client:
             account_id: the account's id.
             keys: application key of each API application, by its name.
             pacers: pacer of each API application, by the same names.
-            timeout_seconds: for connecting, sending and each wait for an answer.
+            timeout_seconds: for each wait for an answer; a quarter for each step there.
             transport: what carries the requests; None for the network.
             limits: bounds of the retries.
             sleep: waits between retries.

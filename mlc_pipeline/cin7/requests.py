@@ -244,7 +244,7 @@ class _PurchaseHeader(Body):
     tax_rule: Text50 | None = None
     tax_calculation: Literal["Inclusive", "Exclusive"] | None = None
     terms: Text256 | None = None
-    required_by: dt.date | None = None
+    required_by: dt.date | Literal[""] | None = None
     location: Name256
     note: Text1024 | None = None
     currency_rate: Rate | None = None
@@ -267,9 +267,14 @@ class PurchasePost(_PurchaseHeader):
 
 
 class PurchasePut(_PurchaseHeader):
-    """`PUT /advanced-purchase`."""
+    """`PUT /advanced-purchase`; a `required_by` of "" takes the date away."""
 
     id: Guid
+
+    def to_wire(self) -> dict[str, Any]:
+        """Return the body in wire names; a date has no blank, so null clears it."""
+        wire = super().to_wire()
+        return {**wire, "RequiredBy": None} if self.required_by == "" else wire
 
 
 class _Priced(Body):

@@ -210,6 +210,10 @@ ApplicationName = Annotated[
 Seconds = Annotated[StrictInt, Field(ge=1, le=3600)]
 
 
+CALL_TAKES_AT_MOST = 2
+"""How many times its timeout a call may last: once for the answer, once for the way there."""
+
+
 class _Settings(BaseModel):
     """Closed: a misspelt key is an error; values never show in pydantic's own messages."""
 
@@ -388,7 +392,7 @@ class Cin7(_Settings):
     timeout_seconds: Seconds = Field(default=60, description="How long an answer may take")
     settle_seconds: Seconds = Field(
         default=150,
-        description="Wait before a lost answer is resolved; longer than timeout_seconds",
+        description="Wait before a lost answer is resolved; at least twice timeout_seconds",
     )
     line_total_decimals: Literal[2, 4] = Field(
         default=2, description="Decimals to which Cin7 checks the Total of a line"
@@ -406,12 +410,13 @@ class Cin7(_Settings):
     @model_validator(mode="after")
     def _numbers_fit(self) -> Self:
         problems: list[tuple[Place, str]] = []
-        if self.settle_seconds <= self.timeout_seconds:
+        longest = CALL_TAKES_AT_MOST * self.timeout_seconds
+        if self.settle_seconds < longest:
             problems.append(
                 (
                     ("settle_seconds",),
-                    f"found {self.settle_seconds}, expected more than timeout_seconds "
-                    f"({self.timeout_seconds}): a call may still be under way until then",
+                    f"found {self.settle_seconds}, expected at least twice timeout_seconds "
+                    f"({longest}): a call that is sent and answered slowly lasts that long",
                 )
             )
         if self.calls_per_minute > 60 and not is_loopback(self.base_url):

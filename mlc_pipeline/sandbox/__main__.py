@@ -161,7 +161,7 @@ def _make(options: argparse.Namespace, name: str, folder: Path) -> Prepared:
         base_url=f"http://127.0.0.1:{options.cin7_port}/ExternalApi/v2",
         calls_per_minute=options.calls_per_minute,
         overrides={
-            "cin7": {"timeout_seconds": 20, "settle_seconds": 30},
+            "cin7": {"timeout_seconds": 15, "settle_seconds": 30},
             "schedule": {"enabled": False},
         },
     )

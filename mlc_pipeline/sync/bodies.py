@@ -143,7 +143,9 @@ def _header(content: HeaderContent, supplier_id: str) -> dict[str, Any]:
 def purchase_post(content: HeaderContent, supplier_id: str) -> wire.PurchasePost:
     """Return the body that creates a purchase; service purchases hold charges only."""
     kind = {"is_service_only": True} if content.service_only else {"purchase_type": "Advanced"}
-    return wire.PurchasePost(**_header(content, supplier_id), **kind)
+    header = _header(content, supplier_id)
+    header["required_by"] = content.required_by or None
+    return wire.PurchasePost(**header, **kind)
 
 
 def purchase_put(

@@ -12,7 +12,7 @@ import hashlib
 import json
 from datetime import date
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, PlainSerializer
 
@@ -139,7 +139,7 @@ class Charge(_Content):
 
 
 class HeaderContent(_Content):
-    """What the header of a purchase says."""
+    """What the header of a purchase says; `required_by` is "" when the date was taken away."""
 
     marker: str
     supplier: str
@@ -150,7 +150,7 @@ class HeaderContent(_Content):
     tax_rule: str
     currency: str
     currency_rate: Amount | None = None
-    required_by: date | None = None
+    required_by: date | Literal[""] | None = None
     note: str
     attributes: dict[str, str] = {}
 

@@ -258,9 +258,13 @@ def order_content(
     exempt = context.connection.defaults.tax_rule_exempt
     service_only = not lines
     approach = approach_of(stage, context.connection.policies.order_stage_approach)
-    if known is not None and parts.is_invoiced and known.content and known.state == "done":
+    written = known.content if known is not None and known.state == "done" else None
+    before = (written or {}).get("header", {})
+    if parts.is_invoiced and before:
         # Cin7 fixes the approach with the first invoice.
-        approach = str(known.content["header"]["approach"])
+        approach = str(before["approach"])
+    # What is left out of an update stays: a date that was written and is gone is blank.
+    gone = "" if "required_by" in before else None
     return OrderContent(
         header=header(
             context,
@@ -274,7 +278,7 @@ def order_content(
             approach=approach,
             note=f"SYSPRO purchase order {order.purchase_order} of {order.order_date}",
             warehouse=order.warehouse,
-            required_by=order.due_date,
+            required_by=order.due_date or gone,
         ),
         memo=fitted("\n".join(body.comments), 1024) if body.comments else None,
         lines=lines,

@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy.exc import IntegrityError
 
 from mlc_pipeline.cin7.errors import NotFound
-from mlc_pipeline.connection.model import Connection
+from mlc_pipeline.connection.model import CALL_TAKES_AT_MOST, Connection
 from mlc_pipeline.sync.audit import Action
 from mlc_pipeline.sync.bodies import digest
 from mlc_pipeline.sync.content import NewSysproSupplier, SupplierChange
@@ -257,8 +257,9 @@ class SysproSupplierPush:
         self._ledger = ledger
         self._settings = connection.suppliers
         self._records = records
-        # SYSPRO's calls are over when its own timeout is; Cin7's settle wait is longer.
-        settle = max(connection.cin7.settle_seconds, connection.syspro.timeout_seconds + 1)
+        # As long as a call to either system may last.
+        longest = CALL_TAKES_AT_MOST * connection.syspro.timeout_seconds
+        settle = max(connection.cin7.settle_seconds, longest)
         self._protocol = SysproProtocol(ledger, settle)
 
     def push(self, wanted: Wanted) -> Pushed:

@@ -15,11 +15,14 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Any, TypeVar
 
 from mlc_pipeline.sync.content import SupplierAddress, SupplierContact, SupplierContent
 from mlc_pipeline.sync.plan import Hold, Known, PlanContext, Planned, judge, planned
 from mlc_pipeline.sync.rows import SupplierRow
 from mlc_pipeline.sync.vocabulary import Kind, Verdict
+
+_Part = TypeVar("_Part", SupplierContent, SupplierAddress, SupplierContact)
 
 _LEGAL_FORMS = {
     "ltd": "limited",
@@ -205,6 +208,36 @@ def _contact(row: SupplierRow, name: str) -> SupplierContact | None:
     )
 
 
+def with_removals(content: SupplierContent, before: Mapping[str, Any]) -> SupplierContent:
+    """Say of what was written once and is gone from SYSPRO that it is blank.
+
+    What is left out of an update stays in Cin7. What SYSPRO never had is left out: it may
+    have been entered there. An address cannot be blank in Cin7 and stays as it was.
+
+    Args:
+        content: the supplier as SYSPRO has it.
+        before: the content that was written last, as JSON.
+    """
+    address, contact = content.address, content.contact
+    old_address, old_contact = before.get("address"), before.get("contact")
+    if old_address:
+        address = _blanked(address, old_address) if address else SupplierAddress(**old_address)
+    if old_contact:
+        contact = _blanked(contact or SupplierContact(name=old_contact["name"]), old_contact)
+    content = content.model_copy(update={"address": address, "contact": contact})
+    return _blanked(content, before)
+
+
+def _blanked(now: _Part, before: Mapping[str, Any]) -> _Part:
+    """Return a content whose absent texts are blank where there was one before."""
+    gone = {
+        name: ""
+        for name in type(now).model_fields
+        if getattr(now, name) is None and isinstance(before.get(name), str)
+    }
+    return now.model_copy(update=gone)
+
+
 def plan_suppliers(
     rows: Iterable[SupplierRow],
     context: PlanContext,
@@ -233,6 +266,8 @@ def _plan_supplier(
             found = index.find(row, content, shared)
             if found is not None:
                 return Verdict.CREATE, content, [{"field": "adopt", "after": found.id}]
+        if known is not None and known.state == "done":
+            content = with_removals(content, known.content or {})
         verdict, _, changed = judge(known, content, may_update=_always)
         return verdict, content, changed
 

@@ -50,7 +50,7 @@ class EnetClient:
     Args:
         enet_url: address of the REST service, such as `https://host/SYSPROWCFService/Rest`.
         logon_path: path of the logon below it.
-        timeout_seconds: for connecting, sending and each wait for bytes.
+        timeout_seconds: for each wait for bytes; a quarter for each step of the way there.
         transport: what carries the requests; None for the network.
         attempts: how often a read is sent at most.
         backoff_seconds: upper bound of the first wait between two tries.

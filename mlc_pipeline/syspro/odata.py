@@ -164,7 +164,7 @@ class ODataReader:
         company: SYSPRO company id.
         auth: `SessionAuth` or `BasicAuth`.
         page_size: rows per request, 1 to 5,000.
-        timeout_seconds: for connecting, sending and each wait for bytes.
+        timeout_seconds: for each wait for bytes; a quarter for each step of the way there.
         transport: what carries the requests; None for the network.
         attempts: how often a page is asked for at most.
         backoff_seconds: upper bound of the first wait between two tries.

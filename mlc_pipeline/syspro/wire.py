@@ -88,7 +88,7 @@ class Wire:
     """Sends GET requests over one connection pool; `calls` counts them.
 
     Args:
-        timeout_seconds: for connecting, sending and each wait for bytes.
+        timeout_seconds: for each wait for bytes; a quarter for each step of the way there.
         transport: what carries the requests; None for the network.
         attempts: how often `repeated` tries.
         backoff_seconds: upper bound of the first wait between two tries.
@@ -104,7 +104,7 @@ class Wire:
     ) -> None:
         for name in _LOGGERS:
             logging.getLogger(name).addFilter(_WITHOUT_QUERIES)
-        self._client = httpx.Client(timeout=timeout_seconds, transport=transport)
+        self._client = httpx.Client(timeout=_timeout(timeout_seconds), transport=transport)
         self.calls = 0
         self._attempts = attempts
         self._backoff_seconds = backoff_seconds
@@ -156,6 +156,14 @@ class Wire:
         except SysproUnavailable as error:
             error.attempts = retrying.statistics.get("attempt_number", 1)
             raise
+
+
+def _timeout(seconds: float) -> httpx.Timeout:
+    """Return how long the parts of a call may take: the whole is over in twice the time.
+
+    A quarter each for a free connection, TCP, TLS and sending, then all of it for the answer.
+    """
+    return httpx.Timeout(seconds, pool=seconds / 4, connect=seconds / 4, write=seconds / 4)
 
 
 def _is_transient(error: BaseException) -> bool:

@@ -23,6 +23,7 @@ from mlc_pipeline.cin7.errors import (
     UncertainOutcome,
     UnexpectedAnswer,
 )
+from mlc_pipeline.connection.model import CALL_TAKES_AT_MOST
 from mlc_pipeline_tests.cin7.support import (
     ACCOUNT,
     BASE_URL,
@@ -623,3 +624,13 @@ def test_unusable_settings_are_named(changes: dict[str, Any], message: str) -> N
     }
     with pytest.raises(ValueError, match=message):
         Cin7Client(**settings | changes)
+
+
+def test_a_call_is_over_in_twice_its_timeout() -> None:
+    """The settle wait counts on it."""
+    script = Script(answer({"Total": 0, "PurchaseList": []}))
+    list(client_of(script).purchases())
+    of = script.requests[0].extensions["timeout"]
+    tcp_and_tls = 2 * of["connect"]
+    whole = of["pool"] + tcp_and_tls + of["write"] + of["read"]
+    assert (of["read"], whole) == (60, CALL_TAKES_AT_MOST * 60)

@@ -220,10 +220,10 @@ MISTAKES = [
     ),
     (
         "settle_seconds: 150",
-        "settle_seconds: 60",
+        "settle_seconds: 119",
         "settle",
         "cin7.settle_seconds",
-        "more than timeout_seconds (60)",
+        "at least twice timeout_seconds (120)",
     ),
     ("GBP", "Pound", "local_currency", "syspro.local_currency", "three capital letters"),
     (

@@ -24,7 +24,7 @@ from mlc_pipeline_tests.e2e.test_mapping import HELD, _two_invoices
 
 pytestmark = pytest.mark.e2e
 
-UNHURRIED: dict[str, Any] = {"cin7": {"timeout_seconds": 20, "settle_seconds": 30}}
+UNHURRIED: dict[str, Any] = {"cin7": {"timeout_seconds": 15, "settle_seconds": 30}}
 """No answer is lost here: what is slow is waited for."""
 
 

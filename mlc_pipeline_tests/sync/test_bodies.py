@@ -61,6 +61,18 @@ def test_a_purchase_is_advanced_unless_it_is_a_service() -> None:
     assert (wire["ID"], wire["SupplierID"]) == (TASK, ID)
 
 
+def test_a_date_that_was_taken_away_is_cleared_on_an_update_alone() -> None:
+    header = documents.order(required_by="").content.header
+    wire = sent("PUT", "/advanced-purchase", bodies.purchase_put(TASK, header, ID))
+    assert wire["RequiredBy"] is None
+    assert "RequiredBy" not in sent(
+        "POST", "/advanced-purchase", bodies.purchase_post(header, ID)
+    )
+    never = documents.order().content.header
+    put = bodies.purchase_put(TASK, never, ID)
+    assert "RequiredBy" not in sent("PUT", "/advanced-purchase", put)
+
+
 @pytest.mark.parametrize(("authorise", "status"), [(True, "AUTHORISED"), (False, "DRAFT")])
 def test_documents_are_authorised_or_left_as_drafts(authorise: bool, status: str) -> None:
     order = documents.order().content

@@ -410,6 +410,16 @@ def test_a_changed_header_of_an_authorised_order_follows_the_policy(
     assert planned.verdict == verdict
 
 
+def test_a_due_date_that_is_gone_is_blank_once_and_for_all() -> None:
+    known = written(content_of(parts(due_date=DAY)))
+    planned = planned_as(parts(), known, on_change_after_posting="update")
+    assert planned.verdict is Verdict.UPDATE
+    assert isinstance(planned.content, OrderContent)
+    assert planned.content.header.required_by == ""
+    assert planned_as(parts(), written(planned.content)).verdict is Verdict.UNCHANGED
+    assert content_of(parts()).header.required_by is None
+
+
 # --- receipts ---
 
 

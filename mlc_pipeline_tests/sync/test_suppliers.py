@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mlc_pipeline.sync.bodies import supplier_put
 from mlc_pipeline.sync.content import SupplierContent
 from mlc_pipeline.sync.plan import Hold, Known, Planned
 from mlc_pipeline.sync.rows import SupplierRow
@@ -22,6 +23,7 @@ from mlc_pipeline.sync.suppliers import (
     supplier_content,
 )
 from mlc_pipeline.sync.vocabulary import Kind, Verdict
+from mlc_pipeline_tests.contract.openapi import validate_request
 from mlc_pipeline_tests.sync.examples import SUPPLIER, context
 
 NOBODY: frozenset[str] = frozenset()
@@ -298,6 +300,62 @@ def test_a_changed_supplier_is_updated_with_the_difference_shown() -> None:
     assert planned.difference == (
         {"field": "payment_term", "before": "30 days", "after": "60 days"},
     )
+
+
+FULL = {
+    "tax_number": "GB1",
+    "telephone": "1",
+    "fax": "2",
+    "email": "a@b.example",
+    "address1": "1 High St",
+    "address2": "Leeds",
+    "address4": "Yorks",
+    "postal_code": "LS1",
+}
+
+
+def wired(planned: Planned) -> dict[str, Any]:
+    """Return what Cin7 is sent to update a supplier that has one address and contact."""
+    assert isinstance(planned.content, SupplierContent)
+    identity = "11111111-1111-4111-8111-111111111111"
+    current = {name: [{"ID": identity}] for name in ("Addresses", "Contacts")}
+    wire: dict[str, Any] = supplier_put(identity, planned.content, current).to_wire()
+    validate_request("PUT", "/supplier", wire)
+    return wire
+
+
+def test_what_is_removed_in_syspro_is_removed_in_cin7_once() -> None:
+    known = known_as(supplier_content(row(**FULL), context(), NOBODY))
+    less = row(**{**FULL, "tax_number": None, "fax": None, "address4": None})
+    (planned,) = plan(less, known=known)
+    assert planned.verdict is Verdict.UPDATE
+    wire = wired(planned)
+    assert (
+        wire["TaxNumber"] == wire["Contacts"][0]["Fax"] == wire["Addresses"][0]["State"] == ""
+    )
+    assert (wire["Contacts"][0]["Phone"], wire["Addresses"][0]["Line2"]) == ("1", "Leeds")
+    assert isinstance(planned.content, SupplierContent)
+    (again,) = plan(less, known=known_as(planned.content))
+    assert again.verdict is Verdict.UNCHANGED
+
+
+def test_a_contact_that_is_removed_is_blank_and_an_address_stays() -> None:
+    """Cin7 takes no address without a first line, and removes none."""
+    known = known_as(supplier_content(row(**FULL), context(), NOBODY))
+    (planned,) = plan(row(), known=known)
+    wire = wired(planned)
+    assert [wire["Contacts"][0][name] for name in ("Phone", "Fax", "Email")] == ["", "", ""]
+    assert wire["Contacts"][0]["Name"] == "HEATHCOTES LTD"
+    assert wire["Addresses"][0]["Line1"] == "1 High St"
+    assert isinstance(planned.content, SupplierContent)
+    (again,) = plan(row(), known=known_as(planned.content))
+    assert again.verdict is Verdict.UNCHANGED
+
+
+def test_what_syspro_never_had_is_left_as_it_is_in_cin7() -> None:
+    known = known_as(supplier_content(row(), context(), NOBODY))
+    (planned,) = plan(row(terms_code="60"), known=known)
+    assert {"TaxNumber", "Addresses", "Contacts"}.isdisjoint(wired(planned))
 
 
 def test_a_supplier_half_made_is_looked_for_again() -> None:

@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import httpx
 import pytest
 
+from mlc_pipeline.connection.model import CALL_TAKES_AT_MOST
 from mlc_pipeline.syspro.errors import (
     Call,
     LogonRefused,
@@ -165,6 +166,21 @@ def test_an_address_that_is_none_is_said_without_it() -> None:
 
     assert not caught.value.may_have_arrived
     assert "TOKEN123" not in str(caught.value)
+
+
+def test_a_call_is_over_in_twice_its_timeout() -> None:
+    """The wait before a lost answer is looked for counts on it."""
+    given: list[dict[str, float]] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        given.append(request.extensions["timeout"])
+        return httpx.Response(200, text="fine")
+
+    Wire(60, httpx.MockTransport(answer)).get(URL, CALL)
+    (of,) = given
+    tcp_and_tls = 2 * of["connect"]
+    whole = of["pool"] + tcp_and_tls + of["write"] + of["read"]
+    assert whole == CALL_TAKES_AT_MOST * of["read"]
 
 
 def test_a_read_is_repeated_until_it_succeeds() -> None:
