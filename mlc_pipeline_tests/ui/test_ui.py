@@ -35,6 +35,9 @@ DAY = "2026-09-04"
 LONGEST_SECONDS = 240
 """Longer than anything here takes on a busy machine: what lasts longer hangs."""
 
+_LOOK_SECONDS = 40
+"""How long a page is looked at before it is opened again."""
+
 FLAGS = [
     "--no-sandbox",  # CI runs as root
     "--disable-gpu",
@@ -150,6 +153,26 @@ def choose_days(page: Any, dagster: Dagster, days: str) -> Any:
     return dialog
 
 
+def see(page: Any, address: str, *texts: str | re.Pattern[str]) -> None:
+    """Open a page, again and again as a person does whose page stands still, until it shows.
+
+    Raises:
+        AssertionError: it never shows one of the texts.
+    """
+
+    def shows() -> bool:
+        page.goto(address)
+        try:
+            for text in texts:
+                found = page.get_by_text(text, exact=isinstance(text, str)).first
+                found.wait_for(timeout=_LOOK_SECONDS * 1000)
+        except playwright.TimeoutError:
+            return False
+        return True
+
+    until(shows, f"{texts} on {address}")
+
+
 def test_a_morning_in_the_ui(dagster: Dagster) -> None:
     with browser() as page:
         # The graph is there.
@@ -163,19 +186,21 @@ def test_a_morning_in_the_ui(dagster: Dagster) -> None:
         until(lambda: dagster.statuses()[:1] == ["SUCCESS"], "the run's success")
 
         # What is held stands there, with what to do.
-        page.goto(
-            f"{dagster.address}/assets/sandbox/push/invoices?view=partitions&partition={DAY}"
+        see(
+            page,
+            f"{dagster.address}/assets/sandbox/push/invoices?view=partitions&partition={DAY}",
+            "unmapped_account",
+            re.compile("Add the code to gl_accounts.csv"),
         )
-        page.get_by_text("unmapped_account", exact=True).first.wait_for()
-        page.get_by_text(re.compile("Add the code to gl_accounts.csv")).first.wait_for()
 
         # The check that names the codes is red.
-        page.goto(
+        see(
+            page,
             f"{dagster.address}/assets/sandbox/mapping/gl_accounts?view=checks"
-            "&checkDetail=every_code_is_mapped"
+            "&checkDetail=every_code_is_mapped",
+            re.compile("GL codes without a Cin7 account"),
+            "Failed",
         )
-        page.get_by_text(re.compile("GL codes without a Cin7 account")).first.wait_for()
-        page.get_by_text("Failed", exact=True).first.wait_for()
 
         # A backfill shows how far it is.
         dialog = choose_days(page, dagster, "[2026-09-05...2026-09-06]")
