@@ -724,18 +724,24 @@ def test_a_receipt_that_a_person_entered_after_a_refusal_is_not_entered_again(
 # --- drafts ---
 
 
-def _numbers(desk: Desk) -> list[Any]:
-    invoices = desk.cin7.only_purchase()["Invoice"]
-    return sorted(i["InvoiceNumber"] for i in invoices if i.get("Lines"))
-
-
-def test_a_draft_that_cin7_stored_otherwise_is_never_added_again(engine: sa.Engine) -> None:
+def _with_a_draft(engine: sa.Engine) -> Desk:
+    """Return a desk with an order whose first group has a draft invoice."""
     desk = Desk(engine, {"authorise_invoices": False})
     desk.bring(
         documents.supplier(),
         documents.order(approach="INVOICE"),
         documents.invoice("INV-1", "2"),
     )
+    return desk
+
+
+def _numbers(desk: Desk) -> list[Any]:
+    invoices = desk.cin7.only_purchase()["Invoice"]
+    return sorted(i["InvoiceNumber"] for i in invoices if i.get("Lines"))
+
+
+def test_a_draft_that_cin7_stored_otherwise_is_never_added_again(engine: sa.Engine) -> None:
+    desk = _with_a_draft(engine)
     desk.cin7.alter["post_invoice"] = _setting("InvoiceDueDate", "2026-01-01T00:00:00")
     for _ in range(3):
         assert desk.settle(documents.invoice("INV-2", "3")) == "answer_differs"
@@ -745,12 +751,7 @@ def test_a_draft_that_cin7_stored_otherwise_is_never_added_again(engine: sa.Engi
 def test_a_draft_that_changed_while_its_answer_was_lost_is_written_over(
     engine: sa.Engine,
 ) -> None:
-    desk = Desk(engine, {"authorise_invoices": False})
-    desk.bring(
-        documents.supplier(),
-        documents.order(approach="INVOICE"),
-        documents.invoice("INV-1", "2"),
-    )
+    desk = _with_a_draft(engine)
     desk.cin7.fail("post_invoice", LOST_APPLIED)
     with pytest.raises(Unsettled):
         desk.push(documents.invoice("INV-2", "3"))
