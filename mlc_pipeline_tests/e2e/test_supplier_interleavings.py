@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Callable
 from typing import Any
 from unittest.mock import patch
@@ -19,6 +20,8 @@ from mlc_pipeline_tests.e2e.conftest import Start
 from mlc_pipeline_tests.e2e.masters import Masters
 
 pytestmark = [pytest.mark.e2e, pytest.mark.proof]
+
+EXAMPLES = int(os.environ.get("MLC_FAULT_EXAMPLES", "4"))
 
 _MOMENTS: dict[str, tuple[type, str]] = {
     # The process ends before an intent, after an answer, after the outcome is committed.
@@ -147,7 +150,7 @@ def test_any_interleaving_ends_in_two_masters_that_agree(start: Start) -> None:
     play.settle()
 
     @settings(
-        max_examples=4,
+        max_examples=EXAMPLES,
         database=None,
         derandomize=True,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.nested_given],

@@ -49,10 +49,11 @@ FLAGS = [
 
 
 class Dagster:
-    """The running UI: its address, and what its GraphQL says."""
+    """The running UI: its address, and what its GraphQL says; the connection's folder."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, folder: Path) -> None:
         self.address = f"http://127.0.0.1:{port}"
+        self.folder = folder
 
     def ask(self, query: str) -> Any:
         request = urllib.request.Request(
@@ -119,7 +120,7 @@ def dagster(database_address: str) -> Iterator[Dagster]:
                 command, env=environ, stdout=output, stderr=output, start_new_session=True
             )
             opened.enter_context(stopped(process))
-            running = Dagster(port)
+            running = Dagster(port, Path(home, "connections", "sandbox"))
             until(lambda: process.poll() is not None or running.is_ready(), "the UI")
             output.seek(0)
             assert process.poll() is None, output.read()
@@ -153,6 +154,20 @@ def choose_days(page: Any, dagster: Dagster, days: str) -> Any:
     return dialog
 
 
+def materialise(page: Any, dagster: Dagster) -> None:
+    """Materialise the day and wait for the run's success."""
+    before = len(dagster.statuses())
+    dialog = choose_days(page, dagster, DAY)
+    dialog.get_by_role("button", name="Launch 1 run").click()
+    until(
+        lambda: (
+            len(dagster.statuses()) > before and dagster.statuses()[0] in ("SUCCESS", "FAILURE")
+        ),
+        "the run's end",
+    )
+    assert dagster.statuses()[0] == "SUCCESS"
+
+
 def see(page: Any, address: str, *texts: str | re.Pattern[str]) -> None:
     """Open a page, again and again as a person does whose page stands still, until it shows.
 
@@ -180,27 +195,26 @@ def test_a_morning_in_the_ui(dagster: Dagster) -> None:
         for stage in ("syspro", "cin7", "mapping", "plan", "push", "tie_out"):
             page.get_by_text(f"sandbox_{stage}", exact=True).first.wait_for()
 
-        # A partition is materialised.
-        dialog = choose_days(page, dagster, DAY)
-        dialog.get_by_role("button", name="Launch 1 run").click()
-        until(lambda: dagster.statuses()[:1] == ["SUCCESS"], "the run's success")
-
-        # What is held stands there, with what to do.
-        see(
-            page,
-            f"{dagster.address}/assets/sandbox/push/invoices?view=partitions&partition={DAY}",
-            "unmapped_account",
-            re.compile("Add the code to gl_accounts.csv"),
+        # A partition is materialised: what is held stands there, with what to do.
+        materialise(page, dagster)
+        invoices = (
+            f"{dagster.address}/assets/sandbox/push/invoices?view=partitions&partition={DAY}"
         )
+        see(page, invoices, "unmapped_account", re.compile("Add the code to gl_accounts.csv"))
 
         # The check that names the codes is red.
-        see(
-            page,
+        check = (
             f"{dagster.address}/assets/sandbox/mapping/gl_accounts?view=checks"
-            "&checkDetail=every_code_is_mapped",
-            re.compile("GL codes without a Cin7 account"),
-            "Failed",
+            "&checkDetail=every_code_is_mapped"
         )
+        see(page, check, re.compile("GL codes without a Cin7 account"), "Failed")
+
+        # The code is mapped, the day is materialised again, and nobody names the invoice.
+        with (dagster.folder / "gl_accounts.csv").open("a", encoding="utf-8") as books:
+            books.write("section,7990,40040,,New account\n")
+        materialise(page, dagster)
+        see(page, invoices, re.compile("1 created"))
+        see(page, check, re.compile(r"all \d+ codes are mapped"))
 
         # A backfill shows how far it is.
         dialog = choose_days(page, dagster, "[2026-09-05...2026-09-06]")
