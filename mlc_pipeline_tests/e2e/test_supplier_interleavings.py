@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import os
 from collections.abc import Callable
@@ -45,6 +46,12 @@ _ACTIONS = st.lists(
 )
 
 
+def _unlike_any(number: int) -> str:
+    """Return a name that resembles no other: what resembles one waits for a person."""
+    letters = hashlib.sha256(str(number).encode()).digest()[:12]
+    return "".join(chr(ord("A") + byte % 26) for byte in letters).title()
+
+
 class _Play:
     """What is done to one pair of masters; it goes on from example to example."""
 
@@ -58,17 +65,22 @@ class _Play:
         deeds: dict[str, Callable[[], object]] = {
             "syspro": lambda: self._edit_syspro(detail, number),
             "cin7": lambda: self._edit_cin7(detail, number),
-            "new": lambda: self.masters.add_to_cin7(
-                f"Penhallow {number} {chr(65 + number % 26)} Ltd"
-            ),
+            "new": lambda: self.masters.add_to_cin7(f"{_unlike_any(number)} Ltd"),
             "sync": self.masters.sync,
             "crash": lambda: self._crash(detail),
         }
         if what in deeds:
             deeds[what]()
             return
-        self.masters.lose(what, detail, **({} if detail == "syspro" else {"method": "PUT"}))
+        # Something must go there, or the fault would wait for a call of ours.
+        if detail == "syspro":
+            self._edit_cin7("TaxNumber", number)
+            self.masters.lose(what, detail)
+        else:
+            self._edit_syspro("TaxRegnNum", number)
+            self.masters.lose(what, detail, method="PUT")
         self.masters.sync()
+        self.masters.calm()
 
     def _linked(self, number: int) -> tuple[str, str]:
         links = sorted(self.masters.links().items())
